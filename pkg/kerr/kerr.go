@@ -8,6 +8,7 @@ package kerr
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Error is one error of Kafka's protocol.
@@ -30,7 +31,12 @@ func add(code int16, name, class string, retriable bool, text string) *Error {
 func (e *Error) Error() string { return e.Text }
 
 // JavaClass is the full name of the Java exception, which the tools print.
-func (e *Error) JavaClass() string { return "org.apache.kafka.common.errors." + e.Class }
+func (e *Error) JavaClass() string {
+	if strings.Contains(e.Class, ".") {
+		return e.Class // the one that lives elsewhere
+	}
+	return "org.apache.kafka.common.errors." + e.Class
+}
 
 // With returns an error of the same code with a text of its own.
 func (e *Error) With(format string, args ...any) error {
