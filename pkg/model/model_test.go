@@ -43,7 +43,7 @@ func TestTopicID(t *testing.T) {
 func TestJavaStringHash(t *testing.T) {
 	// Values of String.hashCode.
 	for text, want := range map[string]int32{
-		"": 0, "a": 97, "test": 3556498, "grp": 102637, "é": 233, "😀": 1772899,
+		"": 0, "a": 97, "test": 3556498, "grp": 102629, "é": 233, "😀": 1772899,
 	} {
 		require.Equal(t, want, JavaStringHash(text), text)
 	}

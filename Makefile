@@ -1,0 +1,35 @@
+# What a newcomer types. README.md says more about each.
+.PHONY: build run test check compat bench race fuzz clean
+
+build:
+	@scripts/build.sh
+
+# the bundled ZooKeeper on :2181 and a broker on :9092, in one process
+run: build
+	@GREGOR_HOME=$(CURDIR) exec bin/gregor quickstart
+
+# everything that needs no other program
+test:
+	go test ./...
+
+# format, vet, static analysis, layering, docs, banned calls
+check:
+	@scripts/lint.sh
+
+# other people's clients, tools and brokers against ours
+compat: build
+	@test/compat/run.sh
+
+# ours and Apache Kafka side by side, in ratios
+bench: build
+	@test/bench/run.sh
+
+race:
+	go test -race ./...
+
+fuzz:
+	@scripts/fuzz.sh
+
+clean:
+	rm -f bin/gregor
+	rm -rf logs
