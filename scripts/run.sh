@@ -21,7 +21,17 @@ org.apache.zookeeper.server.quorum.QuorumPeerMain)
 	log=zookeeper.out ;;
 kafka-run-class)
 	[ $# -ge 1 ] || usage '[-daemon] [-name servicename] [-loggc] classname [opts]'
-	log= ;;
+	log= daemon=
+	while :; do
+		case $1 in
+		-daemon) daemon=yes; shift ;;
+		-name) log=$2.out; shift 2 ;;
+		-loggc) shift ;;
+		*) break ;;
+		esac
+	done
+	log=${daemon:+${log:-.out}}
+	set -- ${daemon:+-daemon} "$@" ;;
 *)
 	log= ;;
 esac

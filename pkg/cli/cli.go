@@ -41,13 +41,16 @@ func register(name string, c Command) bool {
 	return true
 }
 
-// Run runs the command called args[0].
+// Run runs the command called args[0], which may be the name of a Java class.
 func Run(ctx context.Context, env *Env, args []string) int {
 	if len(args) == 0 {
 		usage(env)
 		return 1
 	}
 	c, ok := commands[args[0]]
+	if !ok {
+		c, ok = byClass(args[0])
+	}
 	if !ok {
 		fmt.Fprintf(env.Stderr, "gregor: there is no command %q\n", args[0])
 		usage(env)
