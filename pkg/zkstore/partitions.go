@@ -1,0 +1,208 @@
+package zkstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"gregor/pkg/model"
+)
+
+// PartitionState is .../partitions/P/state: who leads and who is in sync.
+type PartitionState struct {
+	Leader          model.BrokerID // model.NoBroker for none
+	LeaderEpoch     model.LeaderEpoch
+	ISR             []model.BrokerID
+	ControllerEpoch model.ControllerEpoch
+	ZkVersion       model.PartitionEpoch // data version of the znode
+}
+
+type partitionStateJSON struct {
+	ControllerEpoch *model.ControllerEpoch `json:"controller_epoch"`
+	Leader          *model.BrokerID        `json:"leader"`
+	Version         int                    `json:"version"`
+	LeaderEpoch     *model.LeaderEpoch     `json:"leader_epoch"`
+	ISR             *[]model.BrokerID      `json:"isr"`
+}
+
+func encodePartitionState(p PartitionState) []byte {
+	isr := nonNil(p.ISR)
+	return encodeJSON(partitionStateJSON{
+		ControllerEpoch: &p.ControllerEpoch, Leader: &p.Leader, Version: 1, LeaderEpoch: &p.LeaderEpoch, ISR: &isr,
+	})
+}
+
+func decodePartitionState(tp model.TopicPartition, data []byte) (PartitionState, error) {
+	path := PartitionStatePath(tp)
+	var j partitionStateJSON
+	if err := decodeJSON(path, data, &j); err != nil {
+		return PartitionState{}, err
+	}
+	if j.ControllerEpoch == nil || j.Leader == nil || j.LeaderEpoch == nil || j.ISR == nil {
+		return PartitionState{}, badData(path, "leader, leader_epoch, controller_epoch or isr is missing in %s", quoteShort(data))
+	}
+	return PartitionState{
+		Leader: *j.Leader, LeaderEpoch: *j.LeaderEpoch, ISR: *j.ISR, ControllerEpoch: *j.ControllerEpoch,
+	}, nil
+}
+
+// PartitionStates reads the states of partitions; a partition without a znode
+// is not in the answer. It returns the good ones together with an ErrBadData
+// for others.
+func (s *Store) PartitionStates(ctx context.Context, tps []model.TopicPartition) (map[model.TopicPartition]PartitionState, error) {
+	paths := make([]string, len(tps))
+	for i, tp := range tps {
+		paths[i] = PartitionStatePath(tp)
+	}
+	results, err := s.getAll(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	states := make(map[model.TopicPartition]PartitionState, len(tps))
+	var bad []error
+	for i, r := range results {
+		if errors.Is(r.err, ErrNoNode) {
+			continue
+		}
+		if r.err != nil {
+			bad = append(bad, r.err)
+			continue
+		}
+		state, err := decodePartitionState(tps[i], r.data)
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		state.ZkVersion = model.PartitionEpoch(r.stat.Version)
+		states[tps[i]] = state
+	}
+	return states, errors.Join(bad...)
+}
+
+// CreatePartitionStates makes the znodes of new partitions with their first
+// state, and the nodes above them: one transaction under the fence for each
+// node, several at a time. failed has the partitions that were not created;
+// err is ErrControllerMoved, a lost session or a cancelled context.
+func (s *Store) CreatePartitionStates(ctx context.Context, states map[model.TopicPartition]PartitionState, fence Fence) (failed map[model.TopicPartition]error, err error) {
+	tps := sortedPartitions(states)
+	var parents, partitions []string
+	for _, tp := range tps {
+		if p := PartitionsPath(tp.Topic); len(parents) == 0 || parents[len(parents)-1] != p {
+			parents = append(parents, p)
+		}
+		partitions = append(partitions, PartitionPath(tp))
+	}
+	// Each level needs the one above; that a level exists is no failure.
+	for _, level := range [][]string{parents, partitions} {
+		if _, err := s.createLevel(ctx, level, nil, fence); err != nil {
+			return nil, err
+		}
+	}
+	var paths []string
+	var data [][]byte
+	for _, tp := range tps {
+		paths = append(paths, PartitionStatePath(tp))
+		data = append(data, encodePartitionState(states[tp]))
+	}
+	results, err := s.createLevel(ctx, paths, data, fence)
+	if err != nil {
+		return nil, err
+	}
+	failed = map[model.TopicPartition]error{}
+	for i, r := range results {
+		if r.lossy && errors.Is(r.err, ErrNodeExists) && s.holds(ctx, paths[i], data[i]) {
+			continue
+		}
+		if r.err != nil {
+			failed[tps[i]] = r.err
+		}
+	}
+	return failed, nil
+}
+
+// createLevel creates nodes that do not depend on each other; data may be nil
+// for null everywhere.
+func (s *Store) createLevel(ctx context.Context, paths []string, data [][]byte, fence Fence) ([]result, error) {
+	ops := make([]op, len(paths))
+	for i, path := range paths {
+		ops[i] = op{kind: opCreate, path: path}
+		if data != nil {
+			ops[i].data = data[i]
+		}
+		ops[i] = fenced(fence, ops[i])
+	}
+	return s.fencedBatch(ctx, ops, fence)
+}
+
+// fencedBatch executes ops made by fenced and gives the inner results; a lost
+// fence is an error of the whole.
+func (s *Store) fencedBatch(ctx context.Context, ops []op, fence Fence) ([]result, error) {
+	results, err := s.batch(ctx, ops)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range results {
+		results[i] = unfenced(fence, r)
+		if errors.Is(results[i].err, ErrControllerMoved) {
+			return nil, ErrControllerMoved
+		}
+	}
+	return results, nil
+}
+
+// UpdatePartitionStates replaces states, each on condition that the znode has
+// the version of the given state. updated has the written states with their
+// new versions, failed the others: ErrBadVersion means that the state must be
+// read again. err is ErrControllerMoved, a lost session or a cancelled
+// context.
+func (s *Store) UpdatePartitionStates(ctx context.Context, states map[model.TopicPartition]PartitionState, fence Fence) (updated map[model.TopicPartition]PartitionState, failed map[model.TopicPartition]error, err error) {
+	tps := sortedPartitions(states)
+	ops := make([]op, len(tps))
+	for i, tp := range tps {
+		ops[i] = fenced(fence, op{
+			kind: opSet, path: PartitionStatePath(tp),
+			data: encodePartitionState(states[tp]), version: int32(states[tp].ZkVersion),
+		})
+	}
+	results, err := s.fencedBatch(ctx, ops, fence)
+	if err != nil {
+		return nil, nil, err
+	}
+	updated, failed = map[model.TopicPartition]PartitionState{}, map[model.TopicPartition]error{}
+	for i, r := range results {
+		tp, state := tps[i], states[tps[i]]
+		version, err := r.stat.Version, r.err
+		if r.lossy && errors.Is(err, ErrBadVersion) {
+			version, err = s.wroteAlready(ctx, PartitionStatePath(tp), encodePartitionState(state))
+		}
+		if err != nil {
+			failed[tp] = err
+			continue
+		}
+		state.ZkVersion = model.PartitionEpoch(version)
+		updated[tp] = state
+	}
+	return updated, failed, nil
+}
+
+// wroteAlready looks whether a conditional write that was sent twice, and
+// found another version, had succeeded the first time.
+func (s *Store) wroteAlready(ctx context.Context, path string, data []byte) (version int32, err error) {
+	found, stat, err := s.get(ctx, path)
+	if err != nil {
+		return 0, err
+	}
+	if string(found) != string(data) {
+		return 0, &Error{Code: CodeBadVersion, Path: path}
+	}
+	return stat.Version, nil
+}
+
+func sortedPartitions(states map[model.TopicPartition]PartitionState) []model.TopicPartition {
+	tps := make([]model.TopicPartition, 0, len(states))
+	for tp := range states {
+		tps = append(tps, tp)
+	}
+	slices.SortFunc(tps, model.TopicPartition.Compare)
+	return tps
+}
