@@ -79,6 +79,9 @@ func decodePartitions(path string, data []byte) ([]model.TopicPartition, error) 
 	if err := decodeJSON(path, data, &list); err != nil {
 		return nil, err
 	}
+	if list.Partitions == nil {
+		return nil, badData(path, "no partitions in %s", quoteShort(data))
+	}
 	var tps []model.TopicPartition
 	for i, p := range list.Partitions {
 		tp, err := p.decode(path, i)

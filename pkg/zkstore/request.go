@@ -173,7 +173,7 @@ func (s *session) execute(o op, acl func(path string) []zk.ACL) result {
 	)
 	switch o.kind {
 	case opGet:
-		r.data, stat, err = s.conn.Get(path)
+		r.data, stat, err = s.data(path, o.watch)
 	case opExists:
 		stat, err = s.exists(path, o.watch)
 	case opChildren:
@@ -195,6 +195,14 @@ func (s *session) execute(o op, acl func(path string) []zk.ACL) result {
 	}
 	r.err = asError(err, o.path)
 	return r
+}
+
+func (s *session) data(path string, watch bool) ([]byte, *zk.Stat, error) {
+	if !watch {
+		return s.conn.Get(path)
+	}
+	data, stat, _, err := s.conn.GetW(path) // the event comes through the callback
+	return data, stat, err
 }
 
 func (s *session) exists(path string, watch bool) (*zk.Stat, error) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -306,14 +305,16 @@ func (s *session) full(path string) string {
 	return s.chroot + path
 }
 
-func (s *session) strip(path string) string {
-	if s.chroot == "" {
+func (s *session) strip(path string) string { return stripChroot(s.chroot, path) }
+
+func stripChroot(chroot, path string) string {
+	switch {
+	case chroot == "" || !hasPrefixPath(path, chroot):
 		return path
-	}
-	if path == s.chroot {
+	case path == chroot:
 		return "/"
 	}
-	return strings.TrimPrefix(path, s.chroot)
+	return path[len(chroot):]
 }
 
 // libraryLog sends the library's few error lines to the log. They repeat

@@ -12,9 +12,19 @@ import (
 
 // Parts of ZooKeeper's protocol that the socket looks at.
 const (
-	opGetACL       = 6
-	opGetChildren2 = 12
-	opSetWatches   = 101
+	opcodeCreate       = 1
+	opcodeDelete       = 2
+	opcodeGetData      = 4
+	opcodeSetData      = 5
+	opcodeGetACL       = 6
+	opcodeGetChildren2 = 12
+	opcodeCheck        = 13
+	opcodeMulti        = 14
+	opcodeSetWatches   = 101
+	opcodeError        = -1
+
+	statSize        = 68
+	multiHeaderSize = 9 // type 4, done 1, error 4
 
 	replyHeaderSize = 16 // xid 4, zxid 8, error 4
 )
@@ -63,10 +73,11 @@ func (c *socket) Write(b []byte) (int, error) {
 		return c.Conn.Write(b)
 	}
 	if len(b) >= 12 {
-		xid, op := int32(binary.BigEndian.Uint32(b[4:])), int32(binary.BigEndian.Uint32(b[8:]))
-		if op == opGetACL || op == opGetChildren2 || op == opSetWatches {
+		xid, opcode := int32(binary.BigEndian.Uint32(b[4:])), int32(binary.BigEndian.Uint32(b[8:]))
+		switch opcode {
+		case opcodeGetData, opcodeGetACL, opcodeGetChildren2, opcodeMulti, opcodeSetWatches:
 			c.mu.Lock()
-			c.pending[xid] = op
+			c.pending[xid] = opcode
 			c.mu.Unlock()
 		}
 	}
@@ -150,9 +161,9 @@ func (c *socket) readGreeting(body []byte) error {
 	return nil
 }
 
-// checkReply makes sure that the library can decode body without a panic:
-// there is a header, and a vector's length is possible. Strings and buffers
-// are checked by the library.
+// checkReply makes sure that the library can decode body without a panic or a
+// huge allocation: there is a header, and the lengths in it are possible.
+// Strings are checked by the library.
 func (c *socket) checkReply(body []byte) error {
 	if len(body) < replyHeaderSize {
 		return fmt.Errorf("%d bytes, less than a header", len(body))
@@ -160,30 +171,79 @@ func (c *socket) checkReply(body []byte) error {
 	xid := int32(binary.BigEndian.Uint32(body))
 	failed := binary.BigEndian.Uint32(body[12:]) != 0
 	c.mu.Lock()
-	op, watched := c.pending[xid]
+	opcode, known := c.pending[xid]
 	delete(c.pending, xid)
 	c.mu.Unlock()
-	if !watched {
+	if !known {
 		return nil
 	}
-	rest := body[replyHeaderSize:]
-	switch {
-	case op == opSetWatches && failed:
-		return errors.New("watches not taken") // connect again, and send them again
-	case op == opSetWatches:
+	if opcode == opcodeSetWatches {
+		if failed {
+			return errors.New("watches not taken") // connect again, and send them again
+		}
 		if c.session.events.rewatched != nil {
 			c.session.events.rewatched()
 		}
-	case !failed:
-		if len(rest) < 4 {
-			return errors.New("a list without a length")
+		return nil
+	}
+	if failed {
+		return nil
+	}
+	return checkAnswer(opcode, body[replyHeaderSize:])
+}
+
+func checkAnswer(opcode int32, rest []byte) error {
+	if opcode == opcodeMulti {
+		return checkMulti(rest)
+	}
+	if len(rest) < 4 {
+		return errors.New("a length is missing")
+	}
+	n, most := int(int32(binary.BigEndian.Uint32(rest))), len(rest)-4
+	if opcode == opcodeGetData {
+		if n > most {
+			return fmt.Errorf("data of %d bytes in %d", n, most)
 		}
-		// Each element takes at least the four bytes of its own length.
-		if n := int32(binary.BigEndian.Uint32(rest)); n < 0 || int(n) > (len(rest)-4)/4 {
-			return fmt.Errorf("a list of %d elements in %d bytes", n, len(rest))
-		}
+		return nil
+	}
+	// Each element of a list takes at least the four bytes of a length.
+	if n < 0 || n > most/4 {
+		return fmt.Errorf("a list of %d elements in %d bytes", n, most)
 	}
 	return nil
+}
+
+// checkMulti walks the answers of a multi up to the header that ends them.
+func checkMulti(rest []byte) error {
+	for {
+		if len(rest) < multiHeaderSize {
+			return errors.New("a multi without an end")
+		}
+		kind, done := int32(binary.BigEndian.Uint32(rest)), rest[4] != 0
+		rest = rest[multiHeaderSize:]
+		if done {
+			return nil
+		}
+		size := 0
+		switch kind {
+		case opcodeCreate:
+			if len(rest) < 4 {
+				return errors.New("a length is missing in a multi")
+			}
+			size = 4 + int(binary.BigEndian.Uint32(rest))
+		case opcodeSetData:
+			size = statSize
+		case opcodeError:
+			size = 4
+		case opcodeDelete, opcodeCheck:
+		default:
+			return fmt.Errorf("an answer of type %d in a multi", kind)
+		}
+		if size > len(rest) {
+			return fmt.Errorf("an answer of %d bytes in %d of a multi", size, len(rest))
+		}
+		rest = rest[size:]
+	}
 }
 
 // explain logs the end of a connection that had a session.

@@ -65,6 +65,9 @@ func decodeReassign(data []byte) (map[model.TopicPartition][]model.BrokerID, err
 	if err := decodeJSON(ReassignPath, data, &j); err != nil {
 		return nil, err
 	}
+	if j.Partitions == nil {
+		return nil, badData(ReassignPath, "no partitions in %s", quoteShort(data))
+	}
 	targets := map[model.TopicPartition][]model.BrokerID{}
 	for i, p := range j.Partitions {
 		tp, err := p.decode(ReassignPath, i)

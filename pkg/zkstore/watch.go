@@ -96,7 +96,7 @@ func (w *watches) markLocked(key watchKey) {
 
 // event is called for every watch event, on the library's goroutine.
 func (w *watches) event(e zk.Event) {
-	path := w.store.session().strip(e.Path)
+	path := stripChroot(w.store.chroot, e.Path)
 	node, children := watchKey{path: path}, watchKey{path: path, children: true}
 	w.mu.Lock()
 	defer w.mu.Unlock()

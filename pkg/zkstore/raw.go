@@ -1,0 +1,185 @@
+package zkstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"gregor/pkg/lifecycle"
+)
+
+// Raw is one session as the ZooKeeper shell uses it: paths and bytes, every
+// answer as it comes, nothing retried. When the session is lost it stays so.
+// Safe for concurrent use.
+type Raw struct {
+	session *session
+	group   *lifecycle.Group
+}
+
+// RawEvent is a watch event or a change of the session's state, in the words
+// of the Java client.
+type RawEvent struct {
+	State string // SyncConnected, Disconnected, Expired, Closed
+	Type  string // None for a change of state; NodeCreated, NodeDeleted, NodeDataChanged, NodeChildrenChanged
+	Path  string // empty for a change of state
+}
+
+// RawStat is the statistics of a node.
+type RawStat = zk.Stat
+
+// RawACL is one entry of a node's access list; Perms is a sum of 1 read,
+// 2 write, 4 create, 8 delete, 16 admin.
+type RawACL = zk.ACL
+
+// The flags of Raw.Create.
+const (
+	FlagEphemeral  = zk.FlagEphemeral
+	FlagSequential = zk.FlagSequence
+	FlagContainer  = zk.FlagContainer
+)
+
+// OpenRaw begins to connect and returns at once; AwaitConnected waits.
+// onEvent is called on the client library's goroutines and must not block.
+func OpenRaw(opts Options, onEvent func(RawEvent)) (*Raw, error) {
+	opts = opts.withDefaults()
+	servers, chroot, err := parseConnect(opts.Connect)
+	if err != nil {
+		return nil, err
+	}
+	r := &Raw{group: lifecycle.NewGroup(context.Background())}
+	events := sessionEvents{
+		state: func(state sessionState) {
+			if text, ok := rawStates[state]; ok {
+				onEvent(RawEvent{State: text, Type: "None"})
+			}
+		},
+		node: func(e zk.Event) {
+			onEvent(RawEvent{State: "SyncConnected", Type: rawTypes[e.Type], Path: stripChroot(chroot, e.Path)})
+		},
+	}
+	r.session, err = openSession(r.group, opts, servers, chroot, events)
+	return r, err
+}
+
+var rawStates = map[sessionState]string{stateConnected: "SyncConnected", stateDisconnected: "Disconnected"}
+
+var rawTypes = map[zk.EventType]string{
+	zk.EventNodeCreated: "NodeCreated", zk.EventNodeDeleted: "NodeDeleted",
+	zk.EventNodeDataChanged: "NodeDataChanged", zk.EventNodeChildrenChanged: "NodeChildrenChanged",
+}
+
+// AwaitConnected returns nil when requests are answered, a *TimeoutError when
+// they are not within the limit.
+func (r *Raw) AwaitConnected(ctx context.Context, limit time.Duration) error {
+	waiting, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := r.session.awaitConnected(waiting)
+	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
+		return &TimeoutError{State: r.State()}
+	}
+	return err
+}
+
+// State is the Java client's name of the session's state.
+func (r *Raw) State() string { return r.session.currentState().String() }
+
+// SessionID is 0 before the first connection.
+func (r *Raw) SessionID() int64 {
+	id, _ := r.session.identity()
+	return id
+}
+
+// Close ends the session; its ephemeral nodes go.
+func (r *Raw) Close() {
+	r.session.close()
+	r.group.Close() //nolint:errcheck // its goroutines return none
+}
+
+// call waits for a connection first, so that a request does not lie in the
+// library's queue without an end.
+func (r *Raw) call(ctx context.Context, o op, acl []RawACL) (result, error) {
+	if err := r.session.awaitConnected(ctx); err != nil {
+		return result{}, err
+	}
+	answer := r.session.execute(o, func(string) []zk.ACL { return acl })
+	return answer, answer.err
+}
+
+// Get reads a node.
+func (r *Raw) Get(ctx context.Context, path string, watch bool) ([]byte, RawStat, error) {
+	a, err := r.call(ctx, op{kind: opGet, path: path, watch: watch}, nil)
+	return a.data, a.stat, err
+}
+
+// Stat reads a node's statistics; ErrNoNode when it is absent, which a watch
+// then waits for.
+func (r *Raw) Stat(ctx context.Context, path string, watch bool) (RawStat, error) {
+	a, err := r.call(ctx, op{kind: opExists, path: path, watch: watch}, nil)
+	return a.stat, err
+}
+
+// Children lists the names below a node, in no order.
+func (r *Raw) Children(ctx context.Context, path string, watch bool) ([]string, RawStat, error) {
+	a, err := r.call(ctx, op{kind: opChildren, path: path, watch: watch}, nil)
+	return a.children, a.stat, err
+}
+
+// Create makes a node and returns its path.
+func (r *Raw) Create(ctx context.Context, path string, data []byte, flags int32, acl []RawACL) (string, error) {
+	a, err := r.call(ctx, op{kind: opCreate, path: path, data: data, flags: flags}, acl)
+	return a.created, err
+}
+
+// Set replaces a node's data; version -1 whatever its version.
+func (r *Raw) Set(ctx context.Context, path string, data []byte, version int32) (RawStat, error) {
+	a, err := r.call(ctx, op{kind: opSet, path: path, data: data, version: version}, nil)
+	return a.stat, err
+}
+
+// Delete removes a node without children.
+func (r *Raw) Delete(ctx context.Context, path string, version int32) error {
+	_, err := r.call(ctx, op{kind: opDelete, path: path, version: version}, nil)
+	return err
+}
+
+// GetACL reads a node's access list.
+func (r *Raw) GetACL(ctx context.Context, path string) ([]RawACL, RawStat, error) {
+	if err := r.session.awaitConnected(ctx); err != nil {
+		return nil, RawStat{}, err
+	}
+	acl, stat, err := r.session.conn.GetACL(r.session.full(path))
+	if err != nil {
+		return nil, RawStat{}, asError(err, path)
+	}
+	return acl, *stat, nil
+}
+
+// SetACL replaces a node's access list; version -1 whatever its version.
+func (r *Raw) SetACL(ctx context.Context, path string, acl []RawACL, version int32) (RawStat, error) {
+	if err := r.session.awaitConnected(ctx); err != nil {
+		return RawStat{}, err
+	}
+	stat, err := r.session.conn.SetACL(r.session.full(path), acl, version)
+	if err != nil {
+		return RawStat{}, asError(err, path)
+	}
+	return *stat, nil
+}
+
+// AddAuth adds an identity to the session.
+func (r *Raw) AddAuth(ctx context.Context, scheme string, auth []byte) error {
+	if err := r.session.awaitConnected(ctx); err != nil {
+		return err
+	}
+	return asError(r.session.conn.AddAuth(scheme, auth), "")
+}
+
+// Sync makes what the ensemble's leader has visible to this session.
+func (r *Raw) Sync(ctx context.Context, path string) error {
+	if err := r.session.awaitConnected(ctx); err != nil {
+		return err
+	}
+	_, err := r.session.conn.Sync(r.session.full(path))
+	return asError(err, path)
+}
