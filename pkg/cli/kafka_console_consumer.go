@@ -1,0 +1,552 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	franzerr "github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"gregor/pkg/cli/jopt"
+	"gregor/pkg/kerr"
+)
+
+var _ = register("kafka-console-consumer", kafkaConsoleConsumer)
+
+// consumerOptions are the options of kafka-console-consumer.sh.
+type consumerOptions struct {
+	parser *jopt.Parser
+
+	topic, whitelist, partition, offset, consumerProperty, config, formatter, property, fromBeginning, maxMessages, timeout,
+	skipOnError, bootstrap, keyDeserializer, valueDeserializer, systestEvents, isolation, group *jopt.Option
+}
+
+func newConsumerOptions() *consumerOptions {
+	p := jopt.New()
+	return &consumerOptions{
+		parser: p,
+		topic:  p.Accepts("topic", "The topic to read.").RequiredArg("topic"),
+		whitelist: p.Accepts("whitelist", "A regular expression: all topics with such a name are read.").
+			RequiredArg("whitelist"),
+		partition: p.Accepts("partition", "The one partition to read, from the end unless '--offset' says otherwise.").
+			RequiredArg("partition").Int(),
+		offset: p.Accepts("offset", "Where to begin in the partition: a number that is not negative, 'earliest' or 'latest'.").
+			RequiredArg("consume offset").Default("latest"),
+		consumerProperty: p.Accepts("consumer-property", "A setting of the consumer, key=value.").RequiredArg("consumer_prop"),
+		config: p.Accepts("consumer.config", "A file with settings of the consumer; [consumer-property] wins over it.").
+			RequiredArg("config file"),
+		formatter: p.Accepts("formatter", "The class that shows a record.").RequiredArg("class").Default(defaultFormatter),
+		property: p.Accepts("property", "A setting of the formatter, key=value:\n print.timestamp=true|false\n print.key=true|false\n print.offset=true|false\n"+
+			" print.partition=true|false\n print.headers=true|false\n print.value=true|false\n key.separator=<key.separator>\n line.separator=<line.separator>\n"+
+			" headers.separator=<line.separator>\n null.literal=<null.literal>\n key.deserializer=<key.deserializer>\n value.deserializer=<value.deserializer>\n"+
+			" header.deserializer=<header.deserializer>").RequiredArg("prop"),
+		fromBeginning: p.Accepts("from-beginning", "Begin with the oldest record when the group has no offset yet."),
+		maxMessages:   p.Accepts("max-messages", "End after so many records; without it, go on for ever.").RequiredArg("num_messages").Int(),
+		timeout:       p.Accepts("timeout-ms", "End when there was no record for so many milliseconds.").RequiredArg("timeout_ms").Int(),
+		skipOnError:   p.Accepts("skip-message-on-error", "Pass over a record that cannot be shown instead of ending."),
+		bootstrap:     p.Accepts("bootstrap-server", "Brokers to ask first. REQUIRED.").RequiredArg("server to connect to"),
+		keyDeserializer: p.Accepts("key-deserializer", "The class that reads keys.").
+			RequiredArg("deserializer for key"),
+		valueDeserializer: p.Accepts("value-deserializer", "The class that reads values.").
+			RequiredArg("deserializer for values"),
+		systestEvents: p.Accepts("enable-systest-events", "Tell of the consumer's end too."),
+		isolation: p.Accepts("isolation-level", "read_committed leaves out what aborted transactions wrote and stops before open ones; read_uncommitted reads all.").
+			RequiredArg("").Default("read_uncommitted"),
+		group: p.Accepts("group", "The consumer group.").RequiredArg("consumer group id"),
+	}
+}
+
+func kafkaConsoleConsumer(ctx context.Context, env *Env, args []string) int {
+	o := newConsumerOptions()
+	set, err := o.parser.Parse(args)
+	if err != nil {
+		return usageFailure(env, o.parser, err.Error())
+	}
+	const sentence = "This tool helps to read data from Kafka topics and outputs it to standard output."
+	if status, done := helpOrVersion(env, o.parser, set, sentence); done {
+		return status
+	}
+	c := &consoleConsumer{env: env, out: bufio.NewWriterSize(env.Stdout, 64<<10)}
+	if err := c.configure(o, set); err != nil {
+		return consoleFailure(env, o.parser, err)
+	}
+	return c.run(ctx)
+}
+
+// consoleConsumer prints the records of a topic, of a partition, or of all
+// topics that match.
+type consoleConsumer struct {
+	env       *Env
+	out       *bufio.Writer
+	log       *logrus.Entry // of ConsoleConsumer$
+	formatter messageFormatter
+
+	servers, topic, whitelist string
+	partition                 int32 // -1: all, as a group
+	offset                    kgo.Offset
+	fromBeginning             bool
+	group                     string
+	properties                map[string]string
+	isolation                 string
+	maxMessages               int64 // -1: no end
+	timeout                   time.Duration
+	skipOnError, systest      bool
+
+	client     *kgo.Client
+	autoCommit bool
+	positions  positions
+	count      int64
+}
+
+// configure checks the options in Kafka's order.
+func (c *consoleConsumer) configure(o *consumerOptions, set *jopt.Set) error {
+	c.maxMessages = -1
+	if set.Count(o.topic, o.whitelist) != 1 {
+		return jopt.Usagef("Exactly one of whitelist/topic is required.")
+	}
+	c.topic, c.whitelist, c.partition = set.String(o.topic), set.String(o.whitelist), -1
+	c.fromBeginning = set.Has(o.fromBeginning)
+	c.skipOnError, c.systest = set.Has(o.skipOnError), set.Has(o.systestEvents)
+	if set.Has(o.partition) {
+		c.partition = set.Int(o.partition)
+	}
+	if set.Has(o.maxMessages) {
+		c.maxMessages = int64(set.Int(o.maxMessages))
+	}
+	if set.Has(o.timeout) {
+		c.timeout = time.Duration(set.Int(o.timeout)) * time.Millisecond
+	}
+	c.isolation = set.String(o.isolation)
+	if err := set.Err(); err != nil {
+		return err
+	}
+	if err := c.configureStart(o, set); err != nil {
+		return err
+	}
+	if err := set.Require(o.bootstrap); err != nil {
+		return err
+	}
+	c.servers = set.String(o.bootstrap)
+	if err := c.configureProperties(o, set); err != nil {
+		return err
+	}
+	formatterProperties, err := keyValues(set.Strings(o.property))
+	if err != nil {
+		return err
+	}
+	if set.Has(o.keyDeserializer) {
+		formatterProperties["key.deserializer"] = set.String(o.keyDeserializer)
+	}
+	if set.Has(o.valueDeserializer) {
+		formatterProperties["value.deserializer"] = set.String(o.valueDeserializer)
+	}
+	c.formatter, err = newFormatter(set.String(o.formatter), formatterProperties)
+	return err
+}
+
+// configureStart checks what says where to begin.
+func (c *consoleConsumer) configureStart(o *consumerOptions, set *jopt.Set) error {
+	switch {
+	case set.Has(o.partition) && !set.Has(o.topic):
+		return jopt.Usagef("The topic is required when partition is specified.")
+	case set.Has(o.fromBeginning) && set.Has(o.offset):
+		return jopt.Usagef("Options from-beginning and offset cannot be specified together.")
+	case set.Has(o.offset) && !set.Has(o.partition):
+		return jopt.Usagef("The partition is required when offset is specified.")
+	}
+	c.offset = kgo.NewOffset().AtEnd()
+	if c.fromBeginning {
+		c.offset = kgo.NewOffset().AtStart()
+	}
+	if !set.Has(o.offset) {
+		return nil
+	}
+	text := set.String(o.offset)
+	switch strings.ToLower(text) {
+	case "earliest":
+		c.offset = kgo.NewOffset().AtStart()
+	case "latest":
+		c.offset = kgo.NewOffset().AtEnd()
+	default:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 {
+			return jopt.Usagef("The provided offset value '%s' is incorrect. Valid values are 'earliest', 'latest', or a non-negative long.", text)
+		}
+		c.offset = kgo.NewOffset().At(n)
+	}
+	return nil
+}
+
+// configureProperties merges the consumer's settings and finds the group.
+func (c *consoleConsumer) configureProperties(o *consumerOptions, set *jopt.Set) error {
+	file, err := readClientProperties(set.String(o.config))
+	if err != nil {
+		return err
+	}
+	given, err := keyValues(set.Strings(o.consumerProperty))
+	if err != nil {
+		return err
+	}
+	c.properties = map[string]string{}
+	maps.Copy(c.properties, file)
+	maps.Copy(c.properties, given)
+
+	groups := map[string]bool{}
+	var found []string
+	for _, id := range []string{set.String(o.group), given["group.id"], file["group.id"]} {
+		if id != "" && !groups[id] {
+			groups[id] = true
+			found = append(found, "'"+id+"'")
+		}
+	}
+	if len(found) > 1 {
+		return jopt.Usagef("The group ids provided in different places (directly using '--group', via '--consumer-property', or via '--consumer.config') do not match. Detected group ids: %s",
+			strings.Join(found, ", "))
+	}
+	for id := range groups {
+		c.properties["group.id"] = id
+	}
+	if len(groups) == 0 {
+		c.properties["group.id"] = fmt.Sprintf("console-consumer-%d", rand.IntN(100000))
+		if _, given := c.properties["enable.auto.commit"]; !given {
+			c.properties["enable.auto.commit"] = "false"
+		}
+	} else if c.partition >= 0 {
+		return jopt.Usagef("Options group and partition cannot be specified together.")
+	}
+	return c.configureReset()
+}
+
+// configureReset decides between --from-beginning and auto.offset.reset.
+func (c *consoleConsumer) configureReset() error {
+	reset, given := c.properties["auto.offset.reset"]
+	switch {
+	case !given:
+		reset = "latest"
+		if c.fromBeginning {
+			reset = "earliest"
+		}
+	case c.fromBeginning && reset != "earliest":
+		return &jopt.Error{Text: fmt.Sprintf("Can't simultaneously specify --from-beginning and 'auto.offset.reset=%s', please remove one option", reset)}
+	}
+	c.properties["auto.offset.reset"] = reset
+	return nil
+}
+
+// run consumes until an end is reached, and returns the exit status.
+func (c *consoleConsumer) run(ctx context.Context) int {
+	ctx, signals := onSignal(ctx)
+	defer signals.stop()
+	loggers := consoleLoggers(c.env)
+	c.log = loggers.Logger("kafka.tools.ConsoleConsumer$")
+	waiter, err := c.connect(ctx)
+	if err != nil {
+		c.log.Error("Unknown error when running consumer: ")
+		fmt.Fprint(c.env.Stderr, trace(err))
+		return 1
+	}
+	err = c.consume(ctx, waiter)
+	if ctx.Err() == nil && err != nil && !errors.Is(err, errStdout) {
+		c.log.Error("Error processing message, terminating consumer process: ")
+		fmt.Fprintln(c.env.Stderr, strings.TrimSuffix(describe(err), ": "))
+	}
+	if errors.Is(err, errStdout) {
+		fmt.Fprintln(c.env.Stderr, "Unable to write to standard out, closing consumer.")
+	}
+	c.close()
+	fmt.Fprintf(c.env.Stderr, "Processed a total of %d messages\n", c.count)
+	if c.systest {
+		fmt.Fprintln(c.env.Stdout, "shutdown_complete")
+	}
+	return signals.status()
+}
+
+// connect makes the client.
+func (c *consoleConsumer) connect(ctx context.Context) (*topicWaiter, error) {
+	loggers := consoleLoggers(c.env)
+	v, err := parseClientValues(loggers.Logger("org.apache.kafka.clients.consumer.ConsumerConfig"), consumerKeys, c.properties)
+	if err != nil {
+		return nil, err
+	}
+	c.group = v.texts["group.id"]
+	clientID := v.texts["client.id"]
+	if clientID == "" {
+		clientID = "consumer-" + c.group + "-1"
+	}
+	label := fmt.Sprintf("Consumer clientId=%s, groupId=%s", clientID, c.group)
+	network, options, err := commonOptions(ctx, loggers, v, c.servers, label, clientID)
+	if err != nil {
+		return nil, causedBy(err, kafkaException, "Failed to construct kafka consumer")
+	}
+	more, err := c.clientOptions(v)
+	if err != nil {
+		return nil, err
+	}
+	autoCreate, err := v.boolean("allow.auto.create.topics")
+	if err != nil {
+		return nil, err
+	}
+	if c.client, err = kgo.NewClient(append(options, more...)...); err != nil {
+		return nil, causedBy(exceptionf(configException, "%s", err), kafkaException, "Failed to construct kafka consumer")
+	}
+	return &topicWaiter{network: network, client: c.client, autoCreate: autoCreate, backoff: max(v.ms("retry.backoff.ms"), time.Millisecond), correlation: 1}, nil
+}
+
+// clientOptions turns the consumer's settings into kgo's.
+func (c *consoleConsumer) clientOptions(v *clientValues) ([]kgo.Opt, error) {
+	isolation, err := isolationLevel(c.isolation)
+	if err != nil {
+		return nil, err
+	}
+	reset, err := v.oneOf("auto.offset.reset", "latest", "earliest", "none")
+	if err != nil {
+		return nil, err
+	}
+	if c.autoCommit, err = v.boolean("enable.auto.commit"); err != nil {
+		return nil, err
+	}
+	options := []kgo.Opt{
+		kgo.FetchIsolationLevel(isolation),
+		kgo.FetchMaxWait(v.ms("fetch.max.wait.ms")),
+		kgo.FetchMinBytes(int32(v.numbers["fetch.min.bytes"])),
+		kgo.FetchMaxBytes(int32(v.numbers["fetch.max.bytes"])),
+		kgo.FetchMaxPartitionBytes(int32(v.numbers["max.partition.fetch.bytes"])),
+		kgo.ConsumeResetOffset(resetOffset(reset)),
+		kgo.Rack(v.texts["client.rack"]),
+	}
+	if c.partition >= 0 {
+		return append(options, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.topic: {c.partition: c.offset}})), nil
+	}
+	balancers, err := assignors(v.texts["partition.assignment.strategy"])
+	if err != nil {
+		return nil, err
+	}
+	options = append(options,
+		kgo.ConsumerGroup(c.group),
+		kgo.Balancers(balancers...),
+		kgo.SessionTimeout(v.ms("session.timeout.ms")),
+		kgo.HeartbeatInterval(v.ms("heartbeat.interval.ms")),
+		kgo.RebalanceTimeout(v.ms("max.poll.interval.ms")),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.AdjustFetchOffsetsFn(c.assigned),
+		kgo.OnPartitionsRevoked(c.revoked),
+		kgo.OnPartitionsLost(c.lost),
+	)
+	if id := v.texts["group.instance.id"]; id != "" {
+		options = append(options, kgo.InstanceID(id))
+	}
+	if c.whitelist == "" {
+		return append(options, kgo.ConsumeTopics(c.topic)), nil
+	}
+	excludeInternal, err := v.boolean("exclude.internal.topics")
+	if err != nil {
+		return nil, err
+	}
+	if excludeInternal {
+		options = append(options, kgo.ConsumeExcludeTopics("^__consumer_offsets$", "^__transaction_state$"))
+	}
+	return append(options, kgo.ConsumeRegex(), kgo.ConsumeTopics(javaPattern(c.whitelist))), nil
+}
+
+// javaPattern is a whitelist as a Go expression over the whole name; commas
+// are alternatives, blanks and quotes around it fall off.
+func javaPattern(whitelist string) string {
+	text := strings.Trim(strings.ReplaceAll(strings.TrimSpace(whitelist), ",", "|"), `"'`)
+	return "^(?:" + strings.ReplaceAll(text, " ", "") + ")$"
+}
+
+func isolationLevel(name string) (kgo.IsolationLevel, error) {
+	switch name {
+	case "read_uncommitted":
+		return kgo.ReadUncommitted(), nil
+	case "read_committed":
+		return kgo.ReadCommitted(), nil
+	}
+	return kgo.IsolationLevel{}, exceptionf(configException,
+		"Invalid value %s for configuration isolation.level: String must be one of: read_committed, read_uncommitted", name)
+}
+
+func resetOffset(reset string) kgo.Offset {
+	switch reset {
+	case "earliest":
+		return kgo.NewOffset().AtStart()
+	case "none":
+		return kgo.NoResetOffset()
+	}
+	return kgo.NewOffset().AtEnd()
+}
+
+// assignors are the balancers of partition.assignment.strategy.
+func assignors(list string) ([]kgo.GroupBalancer, error) {
+	const javaPackage = "org.apache.kafka.clients.consumer."
+	known := map[string]func() kgo.GroupBalancer{
+		"RangeAssignor": kgo.RangeBalancer, "RoundRobinAssignor": kgo.RoundRobinBalancer,
+		"StickyAssignor": kgo.StickyBalancer, "CooperativeStickyAssignor": kgo.CooperativeStickyBalancer,
+	}
+	var balancers []kgo.GroupBalancer
+	for class := range strings.SplitSeq(list, ",") {
+		class = strings.TrimSpace(class)
+		make, ok := known[strings.TrimPrefix(class, javaPackage)]
+		if !ok {
+			return nil, exceptionf(kafkaException, "%s ClassNotFoundException exception occurred", class)
+		}
+		balancers = append(balancers, make())
+	}
+	return balancers, nil
+}
+
+// errStdout is the error of a standard output that takes no more.
+var errStdout = errors.New("standard output is closed")
+
+// consume prints records until an end is reached: nil for max-messages, else
+// the error that ended it.
+func (c *consoleConsumer) consume(ctx context.Context, waiter *topicWaiter) error {
+	if c.maxMessages == 0 {
+		return nil
+	}
+	if c.whitelist == "" {
+		if err := c.awaitTopic(ctx, waiter); err != nil {
+			return err
+		}
+	}
+	if c.autoCommit && c.partition < 0 {
+		c.commitRegularly(ctx)
+	}
+	for {
+		polling, cancel := c.withTimeout(ctx)
+		fetches := c.client.PollRecords(polling, 500)
+		timedOut := polling.Err() != nil && ctx.Err() == nil
+		cancel()
+		done, err := c.print(fetches)
+		if flushErr := c.out.Flush(); flushErr != nil {
+			err = errStdout
+		}
+		c.client.AllowRebalance()
+		switch {
+		case err != nil || done:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case timedOut && fetches.NumRecords() == 0:
+			return kerr.RequestTimedOut.With("")
+		}
+	}
+}
+
+func (c *consoleConsumer) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, c.timeout)
+}
+
+// awaitTopic waits until the topic is there; --timeout-ms counts.
+func (c *consoleConsumer) awaitTopic(ctx context.Context, waiter *topicWaiter) error {
+	waiting, cancel := c.withTimeout(ctx)
+	defer cancel()
+	err := waiter.await(waiting, c.topic)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return kerr.RequestTimedOut.With("")
+	}
+	return err
+}
+
+// print shows what a poll brought. done tells that max-messages is reached.
+func (c *consoleConsumer) print(fetches kgo.Fetches) (done bool, err error) {
+	for _, e := range fetches.Errors() {
+		var code *franzerr.Error
+		if errors.As(e.Err, &code) && !code.Retriable {
+			return false, kerr.ForCode(code.Code)
+		}
+	}
+	for iter := fetches.RecordIter(); !iter.Done(); {
+		r := iter.Next()
+		c.positions.passed(r)
+		c.count++
+		if err := c.formatter.write(c.out, r); err != nil {
+			if !c.skipOnError {
+				return false, err
+			}
+			c.log.Error("Error processing message, skipping this message: ")
+			fmt.Fprintln(c.env.Stderr, describe(err))
+		}
+		if c.count == c.maxMessages {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// close commits where the group has come to and leaves it.
+func (c *consoleConsumer) close() {
+	if c.autoCommit && c.partition < 0 {
+		c.commit(context.Background(), nil)
+	}
+	c.client.CloseAllowingRebalance()
+}
+
+func (c *consoleConsumer) commitRegularly(ctx context.Context) {
+	interval := 5 * time.Second
+	if ms, err := strconv.ParseInt(strings.TrimSpace(c.properties["auto.commit.interval.ms"]), 10, 32); err == nil && ms > 0 {
+		interval = time.Duration(ms) * time.Millisecond
+	}
+	inBackground(ctx, "auto-commit", func(ctx context.Context) {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				c.commit(ctx, nil)
+			}
+		}
+	})
+}
+
+// commit commits the positions of the partitions that are assigned, or of
+// those of them that are listed.
+func (c *consoleConsumer) commit(ctx context.Context, only map[string][]int32) {
+	offsets := c.positions.offsets(only)
+	if len(offsets) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	c.client.CommitOffsetsSync(ctx, offsets, nil) // a commit that fails is repeated by the next, or read again
+}
+
+func (c *consoleConsumer) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
+	if c.autoCommit {
+		c.commit(ctx, gone)
+	}
+	c.positions.drop(gone)
+}
+
+func (c *consoleConsumer) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	c.positions.drop(gone)
+}
+
+// assigned learns where a new assignment begins, so that also a partition in
+// which nothing is read has its position committed, as Kafka's consumer does.
+func (c *consoleConsumer) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	resolved, err := resolveOffsets(ctx, c.client, offsets)
+	if err != nil {
+		return offsets, nil // kgo resolves them itself; only the commit of untouched partitions is lost
+	}
+	c.positions.begin(resolved)
+	return resolved, nil
+}
+
+// sortedTopics are the keys of a map in order.
+func sortedTopics[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
