@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -75,7 +76,7 @@ type Conn struct {
 
 	// turn guards the fields below and the use of raw.
 	turn          sync.Mutex
-	correlationID int32
+	correlationID int32 // of the next request
 	buf           []byte
 }
 
@@ -118,6 +119,14 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// LastCorrelationID is the correlation id of the latest request, -1 before
+// the first; they count from 0.
+func (c *Conn) LastCorrelationID() int32 {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	return c.correlationID - 1
+}
+
 // Request sends req in the version that is set in it and returns its
 // response. After any error the connection is closed.
 func (c *Conn) Request(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
@@ -158,11 +167,9 @@ func (c *Conn) roundTrip(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 	interrupted := context.AfterFunc(ctx, func() { c.raw.SetDeadline(time.Unix(1, 0)) })
 	defer interrupted()
 
-	c.correlationID++
-	if c.correlationID < 0 {
-		c.correlationID = 0
-	}
-	c.buf = appendRequest(c.buf[:0], req, c.correlationID, c.opts.ClientID)
+	id := c.correlationID
+	c.correlationID = (id + 1) & math.MaxInt32
+	c.buf = appendRequest(c.buf[:0], req, id, c.opts.ClientID)
 	if _, err := c.raw.Write(c.buf); err != nil {
 		return nil, timeoutAs(err, "sending the request")
 	}
@@ -170,7 +177,7 @@ func (c *Conn) roundTrip(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 	if err != nil {
 		return nil, timeoutAs(err, "waiting for the response")
 	}
-	return decodeResponse(frame, req, c.correlationID)
+	return decodeResponse(frame, req, id)
 }
 
 // appendRequest appends a whole frame: length, header, body. The header is

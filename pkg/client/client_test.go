@@ -67,9 +67,9 @@ func TestHeaderForms(t *testing.T) {
 		header  []byte
 		answer  []byte // behind the correlation id
 	}{
-		{"v0, no client id", 0, []byte{0, 7, 0, 0, 0, 0, 0, 1}, []byte{0, 0, 0, 0, 0, 0}},
-		{"v1, client id", 1, []byte{0, 7, 0, 1, 0, 0, 0, 1, 0, 1, '3'}, []byte{0, 0, 0, 0, 0, 0}},
-		{"v2, client id and tags", 3, []byte{0, 7, 0, 3, 0, 0, 0, 1, 0, 1, '3', 0},
+		{"v0, no client id", 0, []byte{0, 7, 0, 0, 0, 0, 0, 0}, []byte{0, 0, 0, 0, 0, 0}},
+		{"v1, client id", 1, []byte{0, 7, 0, 1, 0, 0, 0, 0, 0, 1, '3'}, []byte{0, 0, 0, 0, 0, 0}},
+		{"v2, client id and tags", 3, []byte{0, 7, 0, 3, 0, 0, 0, 0, 0, 1, '3', 0},
 			[]byte{1, 9, 2, 0xaa, 0xbb, 0, 0, 1, 0}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestBadAnswersBreakTheConnection(t *testing.T) {
 		{"huge length", []byte{0x7f, 0xff, 0xff, 0xff}, ErrProtocol},
 		{"no room for a correlation id", []byte{0, 0, 0, 3, 0, 0, 0}, ErrProtocol},
 		{"another correlation id", []byte{0, 0, 0, 4, 0, 0, 0, 9}, ErrProtocol},
-		{"cut body", []byte{0, 0, 0, 5, 0, 0, 0, 1, 0}, ErrProtocol},
+		{"cut body", []byte{0, 0, 0, 5, 0, 0, 0, 0, 0}, ErrProtocol},
 		{"closed", nil, io.EOF},
 		{"closed within the frame", []byte{0, 0, 0, 9, 0}, io.ErrUnexpectedEOF},
 	} {

@@ -1,0 +1,68 @@
+package controller
+
+import (
+	"fmt"
+
+	"github.com/sirupsen/logrus"
+
+	"gregor/pkg/logging"
+	"gregor/pkg/model"
+)
+
+// line writes the lines of one of Kafka's classes, each with the prefix that
+// the class gives itself.
+type line struct {
+	entry  *logrus.Entry
+	prefix string
+}
+
+func (l line) Infof(format string, args ...any)  { l.at(logrus.InfoLevel, format, args) }
+func (l line) Warnf(format string, args ...any)  { l.at(logrus.WarnLevel, format, args) }
+func (l line) Errorf(format string, args ...any) { l.at(logrus.ErrorLevel, format, args) }
+func (l line) Debugf(format string, args ...any) { l.at(logrus.DebugLevel, format, args) }
+func (l line) Tracef(format string, args ...any) { l.at(logrus.TraceLevel, format, args) }
+
+func (l line) at(level logrus.Level, format string, args []any) {
+	if l.on(level) {
+		l.entry.Log(level, l.prefix+fmt.Sprintf(format, args...))
+	}
+}
+
+func (l line) on(level logrus.Level) bool { return l.entry.Logger.IsLevelEnabled(level) }
+
+// lines are the loggers of the controller, by Kafka's class names.
+type lines struct {
+	loggers    *logging.Loggers
+	id         model.BrokerID
+	controller line // kafka.controller.KafkaController
+	partitions line
+	replicas   line
+	deletion   line
+	batch      line
+	events     line
+	channels   line
+	state      *logrus.Entry // state.change.logger
+}
+
+func newLines(loggers *logging.Loggers, id model.BrokerID) *lines {
+	named := func(class, prefix string, args ...any) line {
+		return line{loggers.Logger(class), fmt.Sprintf(prefix, args...)}
+	}
+	return &lines{
+		loggers:    loggers,
+		id:         id,
+		controller: named("kafka.controller.KafkaController", "[Controller id=%d] ", id),
+		partitions: named("kafka.controller.ZkPartitionStateMachine", "[PartitionStateMachine controllerId=%d] ", id),
+		replicas:   named("kafka.controller.ZkReplicaStateMachine", "[ReplicaStateMachine controllerId=%d] ", id),
+		deletion:   named("kafka.controller.TopicDeletionManager", "[Topic Deletion Manager %d] ", id),
+		batch:      named("kafka.controller.ControllerBrokerRequestBatch", ""),
+		events:     named("kafka.controller.ControllerEventManager$ControllerEventThread", "[ControllerEventThread controllerId=%d] ", id),
+		channels:   named("kafka.controller.ControllerChannelManager", "[Channel manager on controller %d]: ", id),
+		state:      loggers.Logger("state.change.logger"),
+	}
+}
+
+// stateChange is the state change logger of one controller epoch.
+func (l *lines) stateChange(epoch model.ControllerEpoch) line {
+	return line{l.state, fmt.Sprintf("[Controller id=%d epoch=%d] ", l.id, epoch)}
+}
