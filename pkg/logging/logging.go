@@ -1,17 +1,14 @@
-// Package logging is logrus with the layout, the logger names and the files
-// that log4j gives Kafka.
-//
-// A Loggers value is the whole logging of one process. Parts take it in their
-// constructor and ask it for entries by Kafka's class names ("kafka.server.
-// KafkaServer"), which users grep for. Each name has a logrus logger of its
-// own, so that levels can differ by name and change while running.
 package logging
 
 import (
-	"bytes"
+	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 )
@@ -19,66 +16,182 @@ import (
 // NameField is the field of an entry that holds the logger's name.
 const NameField = "logger"
 
+// Root is the name of the logger above all others.
+const Root = "root"
+
 // Loggers hands out named log entries. Safe for concurrent use.
 type Loggers struct {
+	// mu guards the fields below. Order: mu, then appender.mu.
 	mu     sync.Mutex
-	out    io.Writer
-	level  logrus.Level
-	byName map[string]*logrus.Entry
+	byName map[string]*named
+	rules  map[string]rule // by logger name; Root is always there
+	files  []*appender     // those to close
+}
+
+// rule is what is configured for a name; both parts may be missing.
+type rule struct {
+	level     level // unset when it is to come from above
+	appenders []*appender
+	closed    bool // nothing goes on to the appenders above (additivity=false)
+}
+
+// named is one logger that somebody asked for.
+type named struct {
+	name      string
+	entry     *logrus.Entry
+	appenders atomic.Pointer[[]*appender]
 }
 
 // New returns loggers that write INFO and above to out in log4j's layout.
 func New(out io.Writer) *Loggers {
-	return &Loggers{out: out, level: logrus.InfoLevel, byName: map[string]*logrus.Entry{}}
+	return &Loggers{
+		byName: map[string]*named{},
+		rules:  map[string]rule{Root: {level: levelInfo, appenders: []*appender{newAppender(out)}}},
+	}
 }
 
 // Stdout is New(os.Stdout).
 func Stdout() *Loggers { return New(os.Stdout) }
 
 // Discard returns loggers that write nothing, for tests and tools.
-func Discard() *Loggers { return New(io.Discard) }
+func Discard() *Loggers {
+	l := New(io.Discard)
+	l.rules[Root] = rule{level: levelOff}
+	return l
+}
 
 // Logger returns the entry for a logger name, such as "kafka.log.LogManager".
 func (l *Loggers) Logger(name string) *logrus.Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if entry, ok := l.byName[name]; ok {
-		return entry
+	return l.namedLocked(name).entry
+}
+
+func (l *Loggers) namedLocked(name string) *named {
+	if n, ok := l.byName[name]; ok {
+		return n
 	}
+	n := &named{name: name}
 	logger := logrus.New()
-	logger.SetOutput(l.out)
-	logger.SetLevel(l.level)
-	logger.SetFormatter(layout{})
-	entry := logger.WithField(NameField, name)
-	l.byName[name] = entry
-	return entry
+	logger.SetOutput(io.Discard) // the formatter writes to the appenders
+	logger.SetFormatter(n)
+	n.entry = logger.WithField(NameField, name)
+	l.byName[name] = n
+	l.applyLocked(n)
+	return n
 }
 
-// layout is log4j's [%d] %p %m (%c)%n.
-type layout struct{}
-
-func (layout) Format(e *logrus.Entry) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteString("[" + e.Time.Format("2006-01-02 15:04:05,000") + "] ")
-	b.WriteString(levelName(e.Level) + " " + e.Message)
-	if name, ok := e.Data[NameField].(string); ok {
-		b.WriteString(" (" + name + ")")
+// Format writes an entry to the appenders of its logger; logrus gets nothing
+// to write itself.
+func (n *named) Format(e *logrus.Entry) ([]byte, error) {
+	for _, a := range *n.appenders.Load() {
+		a.append(n.name, e)
 	}
-	b.WriteByte('\n')
-	return b.Bytes(), nil
+	return nil, nil
 }
 
-func levelName(level logrus.Level) string {
-	switch level {
-	case logrus.WarnLevel:
-		return "WARN"
-	case logrus.InfoLevel:
-		return "INFO"
-	case logrus.DebugLevel:
-		return "DEBUG"
-	case logrus.TraceLevel:
-		return "TRACE"
-	default:
-		return "ERROR"
+// applyLocked gives a logger the level and the appenders that the rules have
+// for its name.
+func (l *Loggers) applyLocked(n *named) {
+	effective := level(0)
+	var appenders []*appender
+	closed := false
+	for _, name := range above(n.name) {
+		r := l.rules[name]
+		if effective == unset {
+			effective = r.level
+		}
+		if !closed {
+			appenders = append(appenders, r.appenders...)
+			closed = r.closed
+		}
 	}
+	n.appenders.Store(&appenders)
+	n.entry.Logger.SetLevel(effective.logrus())
+}
+
+// above lists a name and those above it: a.b.c, a.b, a, root.
+func above(name string) []string {
+	var names []string
+	for name != "" && name != Root {
+		names = append(names, name)
+		dot := strings.LastIndexByte(name, '.')
+		name = name[:max(dot, 0)]
+	}
+	return append(names, Root)
+}
+
+func (l *Loggers) applyAllLocked() {
+	for _, n := range l.byName {
+		l.applyLocked(n)
+	}
+}
+
+// SetLevel sets the level of a name and of all names below it that have none
+// of their own.
+func (l *Loggers) SetLevel(name, text string) error {
+	lv, ok := parseLevel(text)
+	if !ok || lv == unset {
+		return fmt.Errorf("%q is not a log level", text)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.rules[name]
+	r.level = lv
+	l.rules[name] = r
+	l.namedLocked(name)
+	l.applyAllLocked()
+	return nil
+}
+
+// UnsetLevel takes the level of a name away, so that the one above counts.
+// The root keeps its level.
+func (l *Loggers) UnsetLevel(name string) {
+	if name == Root {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.rules[name]
+	r.level = unset
+	l.rules[name] = r
+	l.applyAllLocked()
+}
+
+// Exists reports whether a name is the root, was asked for or is configured.
+func (l *Loggers) Exists(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, configured := l.rules[name]
+	return configured || l.byName[name] != nil
+}
+
+// Levels returns the level that is in force for every name that exists.
+func (l *Loggers) Levels() map[string]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	levels := map[string]string{}
+	names := slices.Concat(slices.Collect(maps.Keys(l.byName)), slices.Collect(maps.Keys(l.rules)))
+	for _, name := range names {
+		for _, place := range above(name) {
+			if lv := l.rules[place].level; lv != unset {
+				levels[name] = lv.String()
+				break
+			}
+		}
+	}
+	return levels
+}
+
+// Close closes the log files. What is logged afterwards goes nowhere.
+func (l *Loggers) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var first error
+	for _, a := range l.files {
+		if err := a.close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
 }
