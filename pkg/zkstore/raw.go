@@ -2,6 +2,8 @@ package zkstore
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -88,6 +90,13 @@ func (r *Raw) State() string { return r.session.currentState().String() }
 func (r *Raw) SessionID() int64 {
 	id, _ := r.session.identity()
 	return id
+}
+
+// Abandon ends the connection and leaves the session to its timeout, with its
+// ephemeral nodes, as a process does that just ends.
+func (r *Raw) Abandon() {
+	r.session.lose("abandoned")
+	r.Close()
 }
 
 // Close ends the session; its ephemeral nodes go.
@@ -182,4 +191,22 @@ func (r *Raw) Sync(ctx context.Context, path string) error {
 	}
 	_, err := r.session.conn.Sync(r.session.full(path))
 	return asError(err, path)
+}
+
+// Tree lists path and everything below it in order of names, as a walk goes.
+func (r *Raw) Tree(ctx context.Context, path string) ([]string, error) {
+	names, _, err := r.Children(ctx, path, false)
+	if err != nil {
+		return nil, err
+	}
+	paths := []string{path}
+	slices.Sort(names)
+	for _, name := range names {
+		below, err := r.Tree(ctx, strings.TrimSuffix(path, "/")+"/"+name)
+		if err != nil {
+			return paths, err
+		}
+		paths = append(paths, below...)
+	}
+	return paths, nil
 }
