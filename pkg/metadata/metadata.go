@@ -102,6 +102,13 @@ func (s *Snapshot) Topic(name string) (*Topic, bool) {
 	return t, ok
 }
 
+// TopicNamed is Topic for a name that is still in a request's bytes; it does
+// not allocate.
+func (s *Snapshot) TopicNamed(name []byte) (*Topic, bool) {
+	t, ok := s.topics[string(name)]
+	return t, ok
+}
+
 // TopicName finds the name of a topic id.
 func (s *Snapshot) TopicName(id model.TopicID) (string, bool) {
 	name, ok := s.names[id]
