@@ -2,7 +2,8 @@ package cli
 
 import (
 	"regexp"
-	"strings")
+	"strings"
+)
 
 // topicFilter is a regular expression that selects topics, as --topic and
 // --whitelist take it: commas separate alternatives, blanks and quotes around
