@@ -112,7 +112,7 @@ var throttledReplicas check = checkFunc{"* or partition:broker pairs, separated 
 		}
 	}
 	if !proper {
-		return invalid(k, strings.Join(v.list, ","), fmt.Sprintf("%s must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...", k.Name))
+		return invalid(k, "["+strings.Join(v.list, ", ")+"]", fmt.Sprintf("%s must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...", k.Name))
 	}
 	return nil
 }}

@@ -155,6 +155,16 @@ func valueText(k *Key, v value) *string {
 	return &text
 }
 
+// HashOrder sorts names as Kafka's answers and znodes have them: it keeps
+// them in hash maps.
+func HashOrder(names []string) []string {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return hashOrder(set)
+}
+
 // hashOrder sorts names as a hash map of Scala 2.13 holds them, which is the
 // order of Kafka's answers: by the slot of the mixed hash in a table that is
 // a power of two and at most three quarters full, then by the hash.

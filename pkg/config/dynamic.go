@@ -84,7 +84,7 @@ func checkDynamicNames(props map[string]string, perBroker bool) error {
 		return configError("Cannot update these configs dynamically: %s", scalaSet(bad))
 	}
 	if bad := unprefixedSecurity(props); len(bad) > 0 {
-		return configError("These security configs can be dynamically updated only per-listener using the listener prefix: %s", scalaSet(bad))
+		return configError("These security configs can be dynamically updated only per-listener using the listener prefix: HashSet(%s)", strings.Join(bad, ", "))
 	}
 	if err := checkDynamicTypes(props); err != nil {
 		return err
@@ -95,8 +95,15 @@ func checkDynamicNames(props map[string]string, perBroker bool) error {
 	return nil
 }
 
-// scalaSet writes names as Scala prints a small set.
-func scalaSet(names []string) string { return "Set(" + strings.Join(names, ", ") + ")" }
+// scalaSet writes names as Scala prints a set: up to four elements make one
+// kind, more another.
+func scalaSet(names []string) string {
+	kind := "Set("
+	if len(names) > 4 {
+		kind = "HashSet("
+	}
+	return kind + strings.Join(names, ", ") + ")"
+}
 
 func namesWhere(props map[string]string, keep func(name string) bool) []string {
 	var names []string
@@ -181,13 +188,19 @@ func (b *Broker) checkChange(next *Broker) error {
 	switch {
 	case was == will:
 	case will < 1:
-		return configError("Log cleaner threads should be at least 1")
+		return badChange("Log cleaner threads should be at least 1")
 	case will < was/2:
-		return configError("Log cleaner threads cannot be reduced to less than half the current value %d", was)
+		return badChange("Log cleaner threads cannot be reduced to less than half the current value %d", was)
 	case will > was*2:
-		return configError("Log cleaner threads cannot be increased to more than double the current value %d", was)
+		return badChange("Log cleaner threads cannot be increased to more than double the current value %d", was)
 	}
 	return nil
+}
+
+// badChange is the refusal of a change that the file could have made. Kafka
+// puts the exception where the value belongs.
+func badChange(format string, args ...any) error {
+	return configError("Invalid value %s: %s for configuration Invalid dynamic configuration", configException, fmt.Sprintf(format, args...))
 }
 
 func checkThreads(name string, was, will int) error {
@@ -196,11 +209,11 @@ func checkThreads(name string, was, will int) error {
 	case was == will:
 		return nil
 	case will <= 0:
-		return configError("%s, value should be at least 1", prefix)
+		return badChange("%s, value should be at least 1", prefix)
 	case will < was/2:
-		return configError("%s, value should be at least half the current value %d", prefix, was)
+		return badChange("%s, value should be at least half the current value %d", prefix, was)
 	case will > was*2:
-		return configError("%s, value should not be greater than double the current value %d", prefix, was)
+		return badChange("%s, value should not be greater than double the current value %d", prefix, was)
 	}
 	return nil
 }

@@ -4,13 +4,11 @@ import "fmt"
 
 // The Java classes of refused configurations, as they are printed.
 const (
-	configException   = "org.apache.kafka.common.config.ConfigException"
-	illegalArgument   = "java.lang.IllegalArgumentException"
-	invalidConfig     = "org.apache.kafka.common.errors.InvalidConfigurationException"
-	noSuchFile        = "java.nio.file.NoSuchFileException"
-	indexOutOfBounds  = "java.lang.StringIndexOutOfBoundsException"
-	numberFormat      = "java.lang.NumberFormatException"
-	unknownErrorClass = "java.lang.RuntimeException"
+	configException = "org.apache.kafka.common.config.ConfigException"
+	illegalArgument = "java.lang.IllegalArgumentException"
+	invalidConfig   = "org.apache.kafka.common.errors.InvalidConfigurationException"
+	noSuchFile      = "java.nio.file.NoSuchFileException"
+	numberFormat    = "java.lang.NumberFormatException"
 )
 
 // Error is a refused configuration in Kafka's words.

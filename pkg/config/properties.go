@@ -53,21 +53,34 @@ func emptyProperties(path string) *Properties {
 // text that Kafka prints.
 func ReadProperties(path string) (*Properties, error) {
 	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{Class: noSuchFile, Text: path, Hint: "there is no file " + path}
-	}
 	if err != nil {
-		return nil, &Error{Class: "java.nio.file.AccessDeniedException", Text: path, Hint: err.Error()}
+		return nil, unreadable(path, err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxPropertiesBytes+1))
 	if err != nil {
-		return nil, &Error{Class: "java.io.IOException", Text: err.Error(), Hint: "reading " + path + " failed"}
+		return nil, unreadable(path, err)
 	}
 	if len(text) > maxPropertiesBytes {
 		return nil, &Error{Class: "java.io.IOException", Text: fmt.Sprintf("%s is larger than %d bytes", path, maxPropertiesBytes)}
 	}
 	return ParseProperties(path, text)
+}
+
+// unreadable is the exception of Java for a file that cannot be read.
+func unreadable(path string, err error) error {
+	e := &Error{Class: "java.io.IOException", Text: err.Error(), Hint: "reading " + path + " failed"}
+	var system *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Class, e.Text, e.Hint = noSuchFile, path, "there is no file "+path
+	case errors.Is(err, fs.ErrPermission):
+		e.Class, e.Text, e.Hint = "java.nio.file.AccessDeniedException", path, "this user may not read "+path
+	case errors.As(err, &system):
+		text := system.Err.Error()
+		e.Text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	return e
 }
 
 // ParseProperties reads the bytes of a file; path is for messages.
