@@ -2,8 +2,8 @@ package zkstore
 
 import (
 	"context"
-	"slices"
-	"strings"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -17,12 +17,14 @@ import (
 type Raw struct {
 	session *session
 	group   *lifecycle.Group
+	servers int
+	over    atomic.Bool // closed by its owner
 }
 
 // RawEvent is a watch event or a change of the session's state, in the words
 // of the Java client.
 type RawEvent struct {
-	State string // SyncConnected, Disconnected, Expired, Closed
+	State string // SyncConnected, Disconnected, Expired
 	Type  string // None for a change of state; NodeCreated, NodeDeleted, NodeDataChanged, NodeChildrenChanged
 	Path  string // empty for a change of state
 }
@@ -49,11 +51,11 @@ func OpenRaw(opts Options, onEvent func(RawEvent)) (*Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Raw{group: lifecycle.NewGroup(context.Background())}
+	r := &Raw{group: lifecycle.NewGroup(context.Background()), servers: len(servers)}
 	events := sessionEvents{
 		state: func(state sessionState) {
-			if text, ok := rawStates[state]; ok {
-				onEvent(RawEvent{State: text, Type: "None"})
+			if !r.over.Load() {
+				onEvent(RawEvent{State: rawStates[state], Type: "None"})
 			}
 		},
 		node: func(e zk.Event) {
@@ -64,7 +66,9 @@ func OpenRaw(opts Options, onEvent func(RawEvent)) (*Raw, error) {
 	return r, err
 }
 
-var rawStates = map[sessionState]string{stateConnected: "SyncConnected", stateDisconnected: "Disconnected"}
+var rawStates = map[sessionState]string{
+	stateConnected: "SyncConnected", stateDisconnected: "Disconnected", stateLost: "Expired",
+}
 
 var rawTypes = map[zk.EventType]string{
 	zk.EventNodeCreated: "NodeCreated", zk.EventNodeDeleted: "NodeDeleted",
@@ -95,20 +99,33 @@ func (r *Raw) SessionID() int64 {
 // Abandon ends the connection and leaves the session to its timeout, with its
 // ephemeral nodes, as a process does that just ends.
 func (r *Raw) Abandon() {
+	r.over.Store(true)
 	r.session.lose("abandoned")
 	r.Close()
 }
 
 // Close ends the session; its ephemeral nodes go.
 func (r *Raw) Close() {
+	r.over.Store(true)
 	r.session.close()
 	r.group.Close() //nolint:errcheck // its goroutines return none
 }
 
-// call waits for a connection first, so that a request does not lie in the
-// library's queue without an end.
+// ready waits for a connection first, so that a request does not lie in the
+// library's queue without an end. It fails like a lost connection when every
+// server was tried in vain.
+func (r *Raw) ready(ctx context.Context, path string) error {
+	err := r.session.awaitAttempts(ctx, r.servers)
+	var own *Error
+	if errors.As(err, &own) {
+		return &Error{Code: own.Code, Path: path}
+	}
+	return err
+}
+
+// call sends one request.
 func (r *Raw) call(ctx context.Context, o op, acl []RawACL) (result, error) {
-	if err := r.session.awaitConnected(ctx); err != nil {
+	if err := r.ready(ctx, o.path); err != nil {
 		return result{}, err
 	}
 	answer := r.session.execute(o, func(string) []zk.ACL { return acl })
@@ -140,6 +157,20 @@ func (r *Raw) Create(ctx context.Context, path string, data []byte, flags int32,
 	return a.created, err
 }
 
+// CreateTTL makes a node that the server removes when nothing was written to
+// it, and nothing was below it, for the time ttl. flags may be FlagSequential.
+func (r *Raw) CreateTTL(ctx context.Context, path string, data []byte, flags int32, acl []RawACL, ttl time.Duration) (string, error) {
+	if err := r.ready(ctx, path); err != nil {
+		return "", err
+	}
+	mode := int32(zk.FlagTTL)
+	if flags&FlagSequential != 0 {
+		mode = zk.FlagPersistentSequentialWithTTL
+	}
+	created, err := r.session.conn.CreateTTL(r.session.full(path), data, mode, acl, ttl)
+	return r.session.strip(created), asError(err, path)
+}
+
 // Set replaces a node's data; version -1 whatever its version.
 func (r *Raw) Set(ctx context.Context, path string, data []byte, version int32) (RawStat, error) {
 	a, err := r.call(ctx, op{kind: opSet, path: path, data: data, version: version}, nil)
@@ -154,7 +185,7 @@ func (r *Raw) Delete(ctx context.Context, path string, version int32) error {
 
 // GetACL reads a node's access list.
 func (r *Raw) GetACL(ctx context.Context, path string) ([]RawACL, RawStat, error) {
-	if err := r.session.awaitConnected(ctx); err != nil {
+	if err := r.ready(ctx, path); err != nil {
 		return nil, RawStat{}, err
 	}
 	acl, stat, err := r.session.conn.GetACL(r.session.full(path))
@@ -166,7 +197,7 @@ func (r *Raw) GetACL(ctx context.Context, path string) ([]RawACL, RawStat, error
 
 // SetACL replaces a node's access list; version -1 whatever its version.
 func (r *Raw) SetACL(ctx context.Context, path string, acl []RawACL, version int32) (RawStat, error) {
-	if err := r.session.awaitConnected(ctx); err != nil {
+	if err := r.ready(ctx, path); err != nil {
 		return RawStat{}, err
 	}
 	stat, err := r.session.conn.SetACL(r.session.full(path), acl, version)
@@ -178,7 +209,7 @@ func (r *Raw) SetACL(ctx context.Context, path string, acl []RawACL, version int
 
 // AddAuth adds an identity to the session.
 func (r *Raw) AddAuth(ctx context.Context, scheme string, auth []byte) error {
-	if err := r.session.awaitConnected(ctx); err != nil {
+	if err := r.ready(ctx, ""); err != nil {
 		return err
 	}
 	return asError(r.session.conn.AddAuth(scheme, auth), "")
@@ -186,27 +217,9 @@ func (r *Raw) AddAuth(ctx context.Context, scheme string, auth []byte) error {
 
 // Sync makes what the ensemble's leader has visible to this session.
 func (r *Raw) Sync(ctx context.Context, path string) error {
-	if err := r.session.awaitConnected(ctx); err != nil {
+	if err := r.ready(ctx, path); err != nil {
 		return err
 	}
 	_, err := r.session.conn.Sync(r.session.full(path))
 	return asError(err, path)
-}
-
-// Tree lists path and everything below it in order of names, as a walk goes.
-func (r *Raw) Tree(ctx context.Context, path string) ([]string, error) {
-	names, _, err := r.Children(ctx, path, false)
-	if err != nil {
-		return nil, err
-	}
-	paths := []string{path}
-	slices.Sort(names)
-	for _, name := range names {
-		below, err := r.Tree(ctx, strings.TrimSuffix(path, "/")+"/"+name)
-		if err != nil {
-			return paths, err
-		}
-		paths = append(paths, below...)
-	}
-	return paths, nil
 }

@@ -1,6 +1,8 @@
 package zkstore_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,15 +25,16 @@ func world() []zkstore.RawACL { return []zkstore.RawACL{{Perms: 31, Scheme: "wor
 // tree lists path and what is below it, in order, without /zookeeper.
 func tree(t testing.TB, raw *zkstore.Raw, path string) []string {
 	t.Helper()
-	paths, err := raw.Tree(ctx, path)
+	names, _, err := raw.Children(ctx, path, false)
 	require.NoError(t, err)
-	var kept []string
-	for _, p := range paths {
-		if p != "/zookeeper" && (len(p) < 11 || p[:11] != "/zookeeper/") {
-			kept = append(kept, p)
+	slices.Sort(names)
+	paths := []string{path}
+	for _, name := range names {
+		if child := strings.TrimSuffix(path, "/") + "/" + name; child != "/zookeeper" {
+			paths = append(paths, tree(t, raw, child)...)
 		}
 	}
-	return kept
+	return paths
 }
 
 func TestRaw(t *testing.T) {
@@ -113,4 +116,6 @@ func TestRawTimesOut(t *testing.T) {
 	require.NoError(t, err)
 	defer raw.Close()
 	require.EqualError(t, raw.AwaitConnected(ctx, 50*time.Millisecond), "Timed out waiting for connection while in state: CONNECTING")
+	_, _, err = raw.Get(ctx, "/a", false)
+	require.EqualError(t, err, "KeeperErrorCode = ConnectionLoss for /a")
 }

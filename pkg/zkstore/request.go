@@ -179,7 +179,11 @@ func (s *session) execute(o op, acl func(path string) []zk.ACL) result {
 	case opChildren:
 		r.children, stat, err = s.childrenOf(path, o.watch)
 	case opCreate:
-		r.created, err = s.conn.Create(path, o.data, o.flags, acl(o.path))
+		if o.flags == FlagContainer {
+			r.created, err = s.conn.CreateContainer(path, o.data, o.flags, acl(o.path))
+		} else {
+			r.created, err = s.conn.Create(path, o.data, o.flags, acl(o.path))
+		}
 		r.created = s.strip(r.created)
 	case opSet:
 		stat, err = s.conn.Set(path, o.data, o.version)

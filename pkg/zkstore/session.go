@@ -3,6 +3,7 @@ package zkstore
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -70,6 +71,7 @@ type session struct {
 	timeout     time.Duration // requested, then negotiated
 	lastContact time.Time     // when a whole frame was last read
 	socket      *socket
+	failedDials int           // in a row
 	lost        chan struct{} // closed with stateLost
 }
 
@@ -119,6 +121,11 @@ func (s *session) dial(network, address string, _ time.Duration) (net.Conn, erro
 	defer cancel()
 	raw, err := s.opts.Dial(ctx, network, address)
 	if err != nil {
+		s.log.Debugf("Connecting to server %s failed: %v", address, err)
+		s.mu.Lock()
+		s.failedDials++
+		s.signalLocked()
+		s.mu.Unlock()
 		return nil, err
 	}
 	server := address
@@ -165,8 +172,7 @@ func (s *session) setState(to sessionState) {
 		return
 	}
 	s.state = to
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.signalLocked()
 	if to == stateLost {
 		close(s.lost)
 	}
@@ -174,6 +180,11 @@ func (s *session) setState(to sessionState) {
 	if s.events.state != nil {
 		s.events.state(to)
 	}
+}
+
+func (s *session) signalLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // lose ends the session for good, from any goroutine. Nothing that is queued
@@ -231,7 +242,7 @@ func (s *session) watchExpiry(ctx context.Context) error {
 // session, before the library knows.
 func (s *session) established(id int64, timeout time.Duration, server string) {
 	s.mu.Lock()
-	s.id, s.timeout, s.lastContact = id, timeout, time.Now()
+	s.id, s.timeout, s.lastContact, s.failedDials = id, timeout, time.Now(), 0
 	s.mu.Unlock()
 	s.log.Infof("Session establishment complete on server %s, sessionid = 0x%x, negotiated timeout = %d",
 		server, uint64(id), timeout.Milliseconds())
@@ -259,15 +270,23 @@ func (s *session) currentState() sessionState {
 // awaitConnected returns nil when requests can be sent, ErrSessionExpired
 // when the session is lost.
 func (s *session) awaitConnected(ctx context.Context) error {
+	return s.awaitAttempts(ctx, math.MaxInt)
+}
+
+// awaitAttempts is awaitConnected that gives up with ErrConnectionLoss when
+// so many attempts to connect have failed in a row.
+func (s *session) awaitAttempts(ctx context.Context, attempts int) error {
 	for {
 		s.mu.Lock()
-		changed, state := s.changed, s.state
+		changed, state, failed := s.changed, s.state, s.failedDials
 		s.mu.Unlock()
-		switch state {
-		case stateConnected:
+		switch {
+		case state == stateConnected:
 			return nil
-		case stateLost:
+		case state == stateLost:
 			return ErrSessionExpired
+		case failed >= attempts:
+			return ErrConnectionLoss
 		}
 		select {
 		case <-ctx.Done():
