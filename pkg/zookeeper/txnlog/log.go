@@ -182,12 +182,21 @@ func ReadLog(path string, apply func(txn *jute.Txn) error) (Tail, error) {
 	if err != nil {
 		return Tail{}, errors.Join(err, file.Close())
 	}
-	r := &logReader{file: file, r: bufio.NewReaderSize(file, 1<<16), size: info.Size()}
-	tail, err := r.read(apply)
+	tail, err := readLog(file, info.Size(), apply)
 	if err != nil {
-		err = fmt.Errorf("%s: at byte %d: %w", path, r.off, err)
+		err = fmt.Errorf("%s: %w", path, err)
 	}
 	return tail, errors.Join(err, file.Close())
+}
+
+// readLog is ReadLog for the bytes of a file.
+func readLog(file io.ReaderAt, size int64, apply func(txn *jute.Txn) error) (Tail, error) {
+	r := &logReader{file: file, r: bufio.NewReaderSize(io.NewSectionReader(file, 0, size), 1<<16), size: size}
+	tail, err := r.read(apply)
+	if err != nil {
+		err = fmt.Errorf("at byte %d: %w", r.off, err)
+	}
+	return tail, err
 }
 
 type logReader struct {

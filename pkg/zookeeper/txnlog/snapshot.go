@@ -213,12 +213,17 @@ func ReadSnapshot(path string) (*tree.Tree, map[int64]int32, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, file.Close())
 	}
-	r := &snapshotReader{in: bufio.NewReaderSize(file, 1<<16), sum: adler32.New(), left: info.Size()}
-	t, sessions, err := r.read()
+	t, sessions, err := readSnapshot(file, info.Size())
 	if err != nil {
 		err = fmt.Errorf("%s: %w", path, err)
 	}
 	return t, sessions, errors.Join(err, file.Close())
+}
+
+// readSnapshot is ReadSnapshot for the bytes of a file.
+func readSnapshot(in io.Reader, size int64) (*tree.Tree, map[int64]int32, error) {
+	r := &snapshotReader{in: bufio.NewReaderSize(in, 1<<16), sum: adler32.New(), left: size}
+	return r.read()
 }
 
 // snapshotReader reads fields from a stream of known length; after the first
