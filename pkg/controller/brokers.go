@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -207,8 +208,9 @@ func (m *machine) leaderAndISRAnswered(from model.BrokerID, resp *kmsg.LeaderAnd
 		return nil
 	}
 	var offline []model.TopicPartition
-	for tp, code := range m.leaderAndISRCodes(resp) {
-		switch known := m.c.offlineDirs[from][tp]; {
+	codes := m.leaderAndISRCodes(resp)
+	for _, tp := range sortedPartitions(maps.Keys(codes)) {
+		switch code, known := codes[tp], m.c.offlineDirs[from][tp]; {
 		case code == kerr.KafkaStorageError.Code && !known:
 			offline = append(offline, tp)
 		case code == 0 && known:

@@ -210,8 +210,8 @@ func (m *machine) stopReplicaAnswered(from model.BrokerID, asked []model.TopicPa
 	var deleted, failed []replica
 	for _, tp := range asked {
 		p := m.c.partition(tp)
-		if p == nil || !m.c.toDelete[tp.Topic] {
-			continue
+		if p == nil || p.replicaState(from) != ReplicaDeletionStarted {
+			continue // forgotten, or given up meanwhile
 		}
 		if codes[tp] == 0 {
 			deleted = append(deleted, replica{p, from})
@@ -234,6 +234,7 @@ func (m *machine) stopReplicaAnswered(from model.BrokerID, asked []model.TopicPa
 
 // failDeletion marks replicas that cannot be deleted now.
 func (m *machine) failDeletion(list []replica) error {
+	list = slices.DeleteFunc(list, func(r replica) bool { return r.partition.replicaState(r.broker) == ReplicaDeletionIneligible })
 	if len(list) == 0 {
 		return nil
 	}

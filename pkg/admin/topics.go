@@ -1,0 +1,496 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/pkg/config"
+	"gregor/pkg/kerr"
+	"gregor/pkg/logging"
+	"gregor/pkg/metadata"
+	"gregor/pkg/model"
+)
+
+// ControllerState is what topic administration asks of the controller.
+type ControllerState interface {
+	IsActive() bool
+	IsQueuedForDeletion(ctx context.Context, topic string) (bool, error)
+	TopicName(ctx context.Context, id model.TopicID) (name string, found bool, err error)
+}
+
+// TopicsOptions are what Topics works with.
+type TopicsOptions struct {
+	ZK         *ZK
+	Controller ControllerState
+	Metadata   *metadata.Cache
+	Config     func() *config.Broker // as it is now
+	// MaxReplicationFactor refuses topics with more replicas, 0 none. It is
+	// for clusters whose brokers do not replicate.
+	MaxReplicationFactor int
+	Loggers              *logging.Loggers
+}
+
+// Topics makes, deletes and grows topics for the API and for automatic
+// creation. Safe for concurrent use; calls wait on the caller's goroutine.
+type Topics struct {
+	TopicsOptions
+	log  *logrus.Entry // kafka.server.ZkAdminManager
+	auto *logrus.Entry // kafka.server.DefaultAutoTopicCreationManager
+
+	mu       sync.Mutex // guards inFlight
+	inFlight map[string]bool
+}
+
+// NewTopics returns the administration of a broker.
+func NewTopics(o TopicsOptions) *Topics {
+	return &Topics{TopicsOptions: o, log: o.Loggers.Logger("kafka.server.ZkAdminManager"),
+		auto: o.Loggers.Logger("kafka.server.DefaultAutoTopicCreationManager"), inFlight: map[string]bool{}}
+}
+
+// CreateTopics answers a request of any version. It returns when the leaders
+// of what it created are in this broker's metadata cache, or the request's
+// time is over.
+func (t *Topics) CreateTopics(ctx context.Context, req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
+	resp := kmsg.NewPtrCreateTopicsResponse()
+	resp.SetVersion(req.GetVersion())
+	active := t.Controller.IsActive()
+	seen := map[string]int{}
+	for i := range req.Topics {
+		seen[req.Topics[i].Topic]++
+	}
+	waiting := map[string]int{} // partitions to wait for, by topic
+	for i := range req.Topics {
+		one := kmsg.NewCreateTopicsResponseTopic()
+		one.Topic = req.Topics[i].Topic
+		var err error
+		switch {
+		case !active:
+			one.ErrorCode = kerr.NotController.Code
+		case seen[one.Topic] > 1:
+			one.ErrorCode = kerr.InvalidRequest.Code
+			one.ErrorMessage = kmsg.StringPtr("Found multiple entries for this topic.")
+		default:
+			err = t.createOne(ctx, &req.Topics[i], req.ValidateOnly, &one)
+			one.ErrorCode, one.ErrorMessage = kerr.Code(err), kerr.Message(err)
+			if err == nil && !req.ValidateOnly {
+				waiting[one.Topic] = int(one.NumPartitions)
+			}
+		}
+		resp.Topics = append(resp.Topics, one)
+	}
+	late := t.awaitLeaders(ctx, req.TimeoutMillis, waiting)
+	for i := range resp.Topics {
+		if one := &resp.Topics[i]; late[one.Topic] && one.ErrorCode == 0 {
+			*one = kmsg.NewCreateTopicsResponseTopic()
+			one.Topic, one.ErrorCode = req.Topics[i].Topic, kerr.RequestTimedOut.Code
+		}
+	}
+	return resp
+}
+
+// createOne checks and, unless validateOnly, makes a topic, and fills in what
+// the answer tells about it. The error has Kafka's code and text.
+func (t *Topics) createOne(ctx context.Context, req *kmsg.CreateTopicsRequestTopic, validateOnly bool, resp *kmsg.CreateTopicsResponseTopic) error {
+	topic, effective, err := t.plan(ctx, req)
+	if err == nil && !validateOnly {
+		topic.WithID = t.Config().InterBrokerProtocol() >= config.IBP_2_8_IV0
+		var id model.TopicID
+		id, err = t.ZK.WriteNewTopic(ctx, topic)
+		resp.TopicID = id
+	}
+	if err == nil {
+		resp.NumPartitions = int32(len(topic.Assignment))
+		resp.ReplicationFactor = int16(len(topic.Assignment[0]))
+		resp.Configs = describeConfigs(effective)
+		return nil
+	}
+	resp.TopicID = model.TopicID{}
+	return t.refused(err, fmt.Sprintf("Error processing create topic request %s", describeRequest(req)), kerr.Of(err) == kerr.TopicAlreadyExists)
+}
+
+// plan resolves defaults, places the replicas and validates.
+func (t *Topics) plan(ctx context.Context, req *kmsg.CreateTopicsRequestTopic) (NewTopic, *config.Topic, error) {
+	topic := NewTopic{Name: req.Topic, Config: map[string]string{}}
+	if _, exists := t.Metadata.Snapshot().Topic(req.Topic); exists {
+		return topic, nil, topicExists(req.Topic)
+	}
+	var nulls []string
+	for _, c := range req.Configs {
+		if c.Value == nil {
+			nulls = append(nulls, c.Name)
+			continue
+		}
+		topic.Config[c.Name] = *c.Value
+	}
+	if len(nulls) > 0 {
+		return topic, nil, kerr.InvalidRequest.With("Null value not supported for topic configs : %s", strings.Join(nulls, ","))
+	}
+	var err error
+	if topic.Assignment, err = t.assign(req); err != nil {
+		return topic, nil, err
+	}
+	if err := t.ZK.ValidateNewTopic(ctx, topic); err != nil {
+		return topic, nil, err
+	}
+	// Remove this line when followers replicate.
+	if err := t.checkReplicationFactor(topic.Assignment); err != nil {
+		return topic, nil, err
+	}
+	effective, err := config.ParseTopic(t.Config(), topic.Config)
+	return topic, effective, err
+}
+
+func (t *Topics) assign(req *kmsg.CreateTopicsRequestTopic) (map[int32][]model.BrokerID, error) {
+	const notGiven = -1
+	if len(req.ReplicaAssignment) > 0 {
+		if req.NumPartitions != notGiven || req.ReplicationFactor != notGiven {
+			return nil, kerr.InvalidRequest.With("Both numPartitions or replicationFactor and replicasAssignments were set. Both cannot be used at the same time.")
+		}
+		assignment := map[int32][]model.BrokerID{}
+		for _, a := range req.ReplicaAssignment {
+			assignment[a.Partition] = brokerIDs(a.Replicas)
+		}
+		return assignment, nil
+	}
+	partitions, replicationFactor := req.NumPartitions, int(req.ReplicationFactor)
+	if partitions == notGiven {
+		partitions = int32(t.Config().Int("num.partitions"))
+	}
+	if replicationFactor == notGiven {
+		replicationFactor = t.Config().Int("default.replication.factor")
+	}
+	return AssignReplicas(t.aliveBrokers(), partitions, replicationFactor, Placement{})
+}
+
+func (t *Topics) checkReplicationFactor(assignment map[int32][]model.BrokerID) error {
+	for _, replicas := range assignment {
+		if limit := t.MaxReplicationFactor; limit > 0 && len(replicas) > limit {
+			return kerr.InvalidReplicationFactor.With("Replication factor: %d larger than %d, which is as many as the brokers of this cluster can keep: they do not replicate yet.", len(replicas), limit)
+		}
+	}
+	return nil
+}
+
+func (t *Topics) aliveBrokers() []Candidate {
+	var alive []Candidate
+	for _, b := range t.Metadata.Snapshot().Brokers() {
+		alive = append(alive, Candidate{ID: b.ID, Rack: b.Rack})
+	}
+	return alive
+}
+
+// refused logs why a request was refused and gives the error for the wire.
+// What has no code of the protocol becomes UNKNOWN_SERVER_ERROR with its
+// text, a bad setting INVALID_CONFIG.
+func (t *Topics) refused(err error, line string, quiet bool) error {
+	var bad *config.Error
+	if errors.As(err, &bad) {
+		err = kerr.InvalidConfig.With("%s", bad.Text)
+	}
+	known := kerr.Of(err)
+	text := fmt.Sprintf("%s\n%s: %v", line, known.JavaClass(), err)
+	switch {
+	case quiet:
+		t.log.Debug(text)
+	case known == kerr.UnknownServerError:
+		t.log.Error(text)
+	default:
+		t.log.Info(text)
+	}
+	return err
+}
+
+// awaitLeaders waits until every partition of the topics has a leader in the
+// metadata cache and returns the topics that are not so far in time.
+func (t *Topics) awaitLeaders(ctx context.Context, timeoutMs int32, topics map[string]int) map[string]bool {
+	return t.await(ctx, timeoutMs, topics, func(s *metadata.Snapshot, name string, partitions int) bool {
+		topic, ok := s.Topic(name)
+		if !ok {
+			return false
+		}
+		for i := range int32(partitions) {
+			if p, ok := topic.Partition(i); !ok || p.Leader < 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// await waits until done holds for all topics, for timeoutMs at the most, and
+// returns those for which it does not hold then. Without time, all are late,
+// as in Kafka.
+func (t *Topics) await(ctx context.Context, timeoutMs int32, topics map[string]int, done func(s *metadata.Snapshot, name string, partitions int) bool) map[string]bool {
+	late := map[string]bool{}
+	for name := range topics {
+		late[name] = true
+	}
+	if len(topics) == 0 || timeoutMs <= 0 {
+		return late
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(timeoutMs)*time.Millisecond)
+	defer cancel()
+	t.Metadata.Await(ctx, func(s *metadata.Snapshot) bool {
+		maps.DeleteFunc(late, func(name string, _ bool) bool { return done(s, name, topics[name]) })
+		return len(late) == 0
+	})
+	return late
+}
+
+// describeConfigs lists the effective settings for the answer of version 5.
+func describeConfigs(topic *config.Topic) []kmsg.CreateTopicsResponseTopicConfig {
+	var all []kmsg.CreateTopicsResponseTopicConfig
+	for _, e := range topic.Describe() {
+		one := kmsg.NewCreateTopicsResponseTopicConfig()
+		one.Name, one.Value, one.ReadOnly = e.Name, e.Value, e.ReadOnly
+		one.Source, one.IsSensitive = int8(e.Source), e.Sensitive
+		all = append(all, one)
+	}
+	return all
+}
+
+// describeRequest is Java's form of a topic of the request.
+func describeRequest(req *kmsg.CreateTopicsRequestTopic) string {
+	var assignments, configs []string
+	for _, a := range req.ReplicaAssignment {
+		assignments = append(assignments, fmt.Sprintf("CreatableReplicaAssignment(partitionIndex=%d, brokerIds=[%s])", a.Partition, list(brokerIDs(a.Replicas))))
+	}
+	for _, c := range req.Configs {
+		value := "null"
+		if c.Value != nil {
+			value = "'" + *c.Value + "'"
+		}
+		configs = append(configs, fmt.Sprintf("CreateableTopicConfig(name='%s', value=%s)", c.Name, value))
+	}
+	return fmt.Sprintf("CreatableTopic(name='%s', numPartitions=%d, replicationFactor=%d, assignments=[%s], configs=[%s])",
+		req.Topic, req.NumPartitions, req.ReplicationFactor, strings.Join(assignments, ", "), strings.Join(configs, ", "))
+}
+
+func brokerIDs(ids []int32) []model.BrokerID {
+	out := make([]model.BrokerID, len(ids))
+	for i, id := range ids {
+		out[i] = model.BrokerID(id)
+	}
+	return out
+}
+
+// DeleteTopics answers a request of any version. It returns when the topics
+// have left this broker's metadata cache, or the request's time is over.
+func (t *Topics) DeleteTopics(ctx context.Context, req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
+	resp := kmsg.NewPtrDeleteTopicsResponse()
+	resp.SetVersion(req.GetVersion())
+	for _, asked := range deletions(req) {
+		one := kmsg.NewDeleteTopicsResponseTopic()
+		one.Topic, one.TopicID = asked.Topic, asked.TopicID
+		resp.Topics = append(resp.Topics, one)
+	}
+	if err := t.mayDelete(req, resp); err != nil {
+		for i := range resp.Topics {
+			resp.Topics[i].ErrorCode = kerr.Code(err)
+		}
+		return resp
+	}
+	waiting := map[string]int{}
+	codes := map[string]int16{}
+	for i := range resp.Topics {
+		t.deleteOne(ctx, &resp.Topics[i], codes, waiting)
+	}
+	late := t.await(ctx, req.TimeoutMillis, waiting, func(s *metadata.Snapshot, name string, _ int) bool {
+		_, there := s.Topic(name)
+		return !there
+	})
+	for i := range resp.Topics {
+		if one := &resp.Topics[i]; one.Topic != nil && late[*one.Topic] && one.ErrorCode == 0 {
+			one.ErrorCode = kerr.RequestTimedOut.Code
+		}
+	}
+	return resp
+}
+
+// deletions is what a request names: names up to version 5, then names or
+// ids.
+func deletions(req *kmsg.DeleteTopicsRequest) []kmsg.DeleteTopicsRequestTopic {
+	if req.Version >= 6 {
+		return req.Topics
+	}
+	list := make([]kmsg.DeleteTopicsRequestTopic, len(req.TopicNames))
+	for i := range req.TopicNames {
+		list[i].Topic = &req.TopicNames[i]
+	}
+	return list
+}
+
+// mayDelete finds what is wrong with a request as a whole.
+func (t *Topics) mayDelete(req *kmsg.DeleteTopicsRequest, resp *kmsg.DeleteTopicsResponse) error {
+	switch {
+	case !t.Controller.IsActive():
+		return kerr.NotController
+	case !t.Config().Bool("delete.topic.enable"):
+		if req.Version < 3 {
+			return kerr.InvalidRequest
+		}
+		return kerr.TopicDeletionDisabled
+	}
+	for _, one := range resp.Topics {
+		if one.Topic != nil && one.TopicID != (model.TopicID{}) {
+			return kerr.InvalidRequest.With("Topic name and topic ID can not both be specified.")
+		}
+	}
+	return nil
+}
+
+func (t *Topics) deleteOne(ctx context.Context, one *kmsg.DeleteTopicsResponseTopic, codes map[string]int16, waiting map[string]int) {
+	if one.TopicID != (model.TopicID{}) {
+		name, found, err := t.Controller.TopicName(ctx, one.TopicID)
+		switch {
+		case err != nil:
+			one.ErrorCode = kerr.Code(err)
+			return
+		case !found:
+			one.ErrorCode = kerr.UnknownTopicID.Code
+			return
+		}
+		one.Topic = &name
+	}
+	name := ""
+	if one.Topic != nil {
+		name = *one.Topic
+	}
+	if code, twice := codes[name]; twice {
+		one.ErrorCode = code
+		return
+	}
+	if _, known := t.Metadata.Snapshot().Topic(name); !known {
+		one.ErrorCode = kerr.UnknownTopicOrPartition.Code
+		return
+	}
+	err := t.ZK.DeleteTopic(ctx, name)
+	if errors.Is(err, ErrAlreadyMarked) {
+		err = nil // waits together with the first
+	}
+	if err != nil {
+		t.log.Errorf("Error processing delete topic request for topic %s\n%s: %v", name, kerr.Of(err).JavaClass(), err)
+	} else {
+		waiting[name] = 0
+	}
+	one.ErrorCode = kerr.Code(err)
+	codes[name] = one.ErrorCode
+}
+
+// CreatePartitions answers a request of any version. It returns when the
+// leaders of all partitions are in this broker's metadata cache, or the
+// request's time is over.
+func (t *Topics) CreatePartitions(ctx context.Context, req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
+	resp := kmsg.NewPtrCreatePartitionsResponse()
+	resp.SetVersion(req.GetVersion())
+	add := func(topic string, err error) {
+		one := kmsg.NewCreatePartitionsResponseTopic()
+		one.Topic, one.ErrorCode, one.ErrorMessage = topic, kerr.Code(err), kerr.Message(err)
+		if err == error(kerr.NotController) {
+			one.ErrorMessage = nil
+		}
+		resp.Topics = append(resp.Topics, one)
+	}
+	seen := map[string]int{}
+	for _, asked := range req.Topics {
+		seen[asked.Topic]++
+	}
+	active := t.Controller.IsActive()
+	waiting := map[string]int{}
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		switch {
+		case !active:
+			add(asked.Topic, kerr.NotController)
+		case seen[asked.Topic] > 1:
+			if !slices.ContainsFunc(resp.Topics, func(r kmsg.CreatePartitionsResponseTopic) bool { return r.Topic == asked.Topic }) {
+				add(asked.Topic, kerr.InvalidRequest.With("Duplicate topic in request."))
+			}
+		default:
+			err := t.growOne(ctx, asked, req.ValidateOnly)
+			add(asked.Topic, err)
+			if err == nil && !req.ValidateOnly {
+				waiting[asked.Topic] = int(asked.Count)
+			}
+		}
+	}
+	late := t.awaitLeaders(ctx, req.TimeoutMillis, waiting)
+	for i := range resp.Topics {
+		if one := &resp.Topics[i]; late[one.Topic] && one.ErrorCode == 0 {
+			one.ErrorCode = kerr.RequestTimedOut.Code
+		}
+	}
+	return resp
+}
+
+// growOne adds the partitions of one topic.
+func (t *Topics) growOne(ctx context.Context, asked *kmsg.CreatePartitionsRequestTopic, validateOnly bool) error {
+	queued, err := t.Controller.IsQueuedForDeletion(ctx, asked.Topic)
+	switch {
+	case err != nil:
+		return err
+	case queued:
+		return kerr.InvalidTopicException.With("The topic is queued for deletion.")
+	}
+	existing, found, err := t.ZK.store.TopicAssignment(ctx, asked.Topic)
+	if err != nil {
+		return err
+	}
+	for _, r := range existing.Partitions {
+		if len(r.Adding)+len(r.Removing) > 0 {
+			return kerr.ReassignmentInProgress.With("A partition reassignment is in progress for the topic '%s'.", asked.Topic)
+		}
+	}
+	have := int32(len(existing.Partitions))
+	switch more := asked.Count - have; {
+	case !found || have == 0:
+		return kerr.UnknownTopicOrPartition.With("The topic '%s' does not exist.", asked.Topic)
+	case more < 0:
+		return kerr.InvalidPartitions.With("Topic currently has %d partitions, which is higher than the requested %d.", have, asked.Count)
+	case more == 0:
+		return kerr.InvalidPartitions.With("Topic already has %d partitions.", have)
+	}
+	brokers, err := t.ZK.Candidates(ctx, RackEnforced)
+	if err != nil {
+		return err
+	}
+	assignment, err := askedAssignment(asked, have, brokers)
+	if err != nil {
+		return err
+	}
+	return t.ZK.AddPartitions(ctx, asked.Topic, existing, brokers, asked.Count, assignment, validateOnly)
+}
+
+// askedAssignment is the assignment that the request brings, nil for none.
+func askedAssignment(asked *kmsg.CreatePartitionsRequestTopic, have int32, brokers []Candidate) (map[int32][]model.BrokerID, error) {
+	if asked.Assignment == nil {
+		return nil, nil
+	}
+	assignment := map[int32][]model.BrokerID{}
+	unknown := map[model.BrokerID]bool{}
+	for i, a := range asked.Assignment {
+		replicas := brokerIDs(a.Replicas)
+		assignment[have+int32(i)] = replicas
+		for _, id := range replicas {
+			if !slices.ContainsFunc(brokers, func(b Candidate) bool { return b.ID == id }) {
+				unknown[id] = true
+			}
+		}
+	}
+	if len(unknown) > 0 {
+		return nil, kerr.InvalidReplicaAssignment.With("Unknown broker(s) in replica assignment: %s.", list(slices.Sorted(maps.Keys(unknown))))
+	}
+	if more := asked.Count - have; int(more) != len(asked.Assignment) {
+		return nil, kerr.InvalidReplicaAssignment.With("Increasing the number of partitions by %d but %d assignments provided.", more, len(asked.Assignment))
+	}
+	return assignment, nil
+}
