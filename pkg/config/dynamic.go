@@ -232,6 +232,10 @@ func CleanDynamic(props map[string]string, perBroker bool) (clean map[string]str
 		}
 		clean[name] = text
 	}
+	for _, name := range DynamicPasswords(clean) {
+		delete(clean, name)
+		complaints = append(complaints, "Dynamic password config "+name+" could not be decoded, ignoring.")
+	}
 	if len(bad) > 0 {
 		where := "default cluster"
 		if perBroker {
@@ -263,4 +267,13 @@ func scalaMap(props map[string]string) string {
 		names[i] = name + " -> " + props[name]
 	}
 	return "Map(" + strings.Join(names, ", ") + ")"
+}
+
+// DynamicPasswords are the names among props that are passwords, which are
+// stored encrypted.
+func DynamicPasswords(props map[string]string) []string {
+	return namesWhere(props, func(name string) bool {
+		k := keyOf(name)
+		return k != nil && k.Sensitive()
+	})
 }
