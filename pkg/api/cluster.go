@@ -1,0 +1,61 @@
+package api
+
+import (
+	"context"
+
+	"github.com/sirupsen/logrus"
+
+	"gregor/pkg/logging"
+	"gregor/pkg/metadata"
+	"gregor/pkg/replica"
+)
+
+// AutoTopicCreator makes topics that a Metadata request names and nobody has made
+// (auto.create.topics.enable).
+type AutoTopicCreator interface {
+	// AutoCreate begins to create the topics and returns without waiting for
+	// their leaders: one error for each, which the client is told.
+	// LEADER_NOT_AVAILABLE means that it has been created just now, by us or
+	// by somebody else.
+	AutoCreate(ctx context.Context, topics []string) []error
+}
+
+// ClusterOptions are what the Cluster family works with.
+type ClusterOptions struct {
+	Metadata         *metadata.Cache
+	Replicas         *replica.Manager
+	Topics           AutoTopicCreator
+	AutoCreateTopics func() bool // auto.create.topics.enable
+	Loggers          *logging.Loggers
+}
+
+// Cluster is the family of the APIs that tell what there is: Metadata,
+// DescribeCluster, DescribeLogDirs.
+type Cluster struct {
+	ClusterOptions
+	log    *logrus.Entry // kafka.server.KafkaApis
+	remote warnings      // clients that were told a loopback address
+}
+
+// NewCluster returns the family.
+func NewCluster(options ClusterOptions) *Cluster {
+	return &Cluster{ClusterOptions: options, log: options.Loggers.Logger("kafka.server.KafkaApis")}
+}
+
+// Register enters the family's handlers.
+func (c *Cluster) Register(r *Router) {
+	r.Handle(3, c.metadata)
+	r.Handle(60, c.describeCluster)
+}
+
+// Without an authorizer everybody may do everything: the operations are all
+// that exist for the kind of resource, as a bit field over their codes.
+const (
+	notAskedOperations int32 = -1 << 31
+	// create 5, alter 7, describe 8, cluster action 9, describe configs 10,
+	// alter configs 11, idempotent write 12
+	allClusterOperations int32 = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
+	// read 3, write 4, create 5, delete 6, alter 7, describe 8, describe
+	// configs 10, alter configs 11
+	allTopicOperations int32 = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11
+)

@@ -1,0 +1,16 @@
+package api
+
+import "gregor/pkg/replica"
+
+// ControlPlane is the family of the APIs by which the controller directs this
+// broker: LeaderAndIsr, StopReplica, UpdateMetadata.
+type ControlPlane struct {
+	Replicas *replica.Manager
+}
+
+// Register enters the family's handlers.
+func (c *ControlPlane) Register(r *Router) {
+	r.Handle(4, c.leaderAndIsr)
+	r.Handle(5, c.stopReplica)
+	r.Handle(6, c.updateMetadata)
+}

@@ -1,0 +1,183 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gregor/pkg/commitlog"
+	"gregor/pkg/kerr"
+	"gregor/pkg/model"
+)
+
+// Append is one append to one partition: what goes in and what came of it.
+type Append struct {
+	model.TopicPartition
+	// Records is exactly one batch. Offsets and the leader epoch are written
+	// into it in place.
+	Records []byte
+
+	// Err is nil when the records are in the log and acknowledged as asked
+	// for. Info is meaningful when they are in the log, also if they were not
+	// acknowledged; LogStartOffset of Info also when the log refused them.
+	Err  error
+	Info commitlog.AppendInfo
+
+	partition *Partition // where the records went; nil when they did not
+	settled   bool       // nothing is left to wait for
+}
+
+// AppendRequest is a set of appends that are acknowledged together.
+type AppendRequest struct {
+	Acks     int16         // 0, 1 or -1
+	Timeout  time.Duration // how long to wait for the ISR with acks -1
+	Origin   commitlog.Origin
+	Internal bool // may write to the internal topics
+	Appends  []Append
+}
+
+// Append writes every set of records to its log and, with acks -1, waits
+// until they are committed: below the high watermark, with enough replicas in
+// sync. The results are in the request's appends. What has not been committed
+// when the time is up stays in the log and answers REQUEST_TIMED_OUT.
+//
+// Hot path: no allocation besides the waiting.
+func (m *Manager) Append(ctx context.Context, req *AppendRequest) {
+	m.Write(req)
+	m.Await(ctx, req)
+}
+
+// Write is the first half of Append: it writes to the logs and does not wait.
+// A caller whose appends must be in the order of its calls orders the calls
+// of Write and waits elsewhere.
+func (m *Manager) Write(req *AppendRequest) {
+	for i := range req.Appends {
+		m.append(req, &req.Appends[i])
+	}
+}
+
+// Await is the second half of Append: it waits as the request's Acks and
+// Timeout say. The records are not needed any more.
+func (m *Manager) Await(ctx context.Context, req *AppendRequest) {
+	if req.Acks != -1 || committed(req.Appends) {
+		return
+	}
+	keys := make([]model.TopicPartition, 0, len(req.Appends))
+	for i := range req.Appends {
+		if a := &req.Appends[i]; !a.settled {
+			keys = append(keys, a.TopicPartition)
+		}
+	}
+	if m.produces.Wait(ctx, keys, req.Timeout, func() bool { return committed(req.Appends) }) {
+		return
+	}
+	for i := range req.Appends {
+		if a := &req.Appends[i]; !a.settled {
+			a.settled, a.Err = true, kerr.RequestTimedOut
+		}
+	}
+}
+
+// append does one append and leaves settled what needs no waiting.
+func (m *Manager) append(req *AppendRequest, a *Append) {
+	a.Info = commitlog.AppendInfo{FirstOffset: -1, LastOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
+	if !req.Internal && IsInternalTopic(a.Topic) {
+		a.Err = kerr.InvalidTopicException.With("Cannot append to internal topic %s", a.Topic)
+	} else if a.partition, a.Err = m.Partition(a.TopicPartition); a.Err == nil {
+		var advanced bool
+		a.Info, advanced, a.Err = a.partition.append(a.Records, req.Origin, req.Acks)
+		if a.Err == nil {
+			m.fetches.Wake(a.TopicPartition)
+			if advanced {
+				m.produces.Wake(a.TopicPartition)
+			}
+		} else {
+			m.reportFailedAppend(a)
+		}
+	}
+	a.settled = a.Err != nil || req.Acks != -1
+}
+
+// reportFailedAppend logs what is not the client's doing or told to it anyway.
+func (m *Manager) reportFailedAppend(a *Append) {
+	switch kerr.Of(a.Err) {
+	case kerr.UnknownTopicOrPartition, kerr.NotLeaderOrFollower, kerr.MessageTooLarge, kerr.RecordListTooLarge,
+		kerr.CorruptMessage, kerr.KafkaStorageError:
+		a.Info.LogStartOffset = -1 // as in Kafka, which does not look it up for these
+	default:
+		m.log.WithError(a.Err).Errorf("%sError processing append operation on partition %s", m.prefix(), a.TopicPartition)
+	}
+}
+
+// append writes records as the leader and reports whether the high watermark
+// rose.
+func (p *Partition) append(records []byte, origin commitlog.Origin, acks int16) (info commitlog.AppendInfo, advanced bool, err error) {
+	info = commitlog.AppendInfo{FirstOffset: -1, LastOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	log, err := p.readableLocked(model.NoLeaderEpoch, true)
+	if err != nil {
+		return info, false, err
+	}
+	if least := p.settings.Load().MinInSyncReplicas; acks == -1 && len(p.isr) < least {
+		info.LogStartOffset = log.LogStartOffset()
+		return info, false, kerr.NotEnoughReplicas.With("The size of the current ISR %v is insufficient to satisfy the min.isr requirement of %d for partition %s",
+			commas(p.isr), least, p.TopicPartition)
+	}
+	appended, err := log.AppendAsLeader(records, p.leaderEpoch, origin)
+	if err != nil {
+		info.LogStartOffset = log.LogStartOffset()
+		return info, false, err
+	}
+	return appended, p.advanceLocked(time.Now()), nil
+}
+
+// committed settles what can be settled and reports whether all is.
+func committed(appends []Append) bool {
+	all := true
+	for i := range appends {
+		if a := &appends[i]; !a.settled {
+			a.settled, a.Err = a.partition.committed(a.Info.LastOffset + 1)
+			all = all && a.settled
+		}
+	}
+	return all
+}
+
+// committed reports whether everything below offset is committed, or never
+// will be by this leader.
+func (p *Partition) committed(offset int64) (settled bool, err error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	log, err := p.readableLocked(model.NoLeaderEpoch, true)
+	switch {
+	case err != nil:
+		return true, err
+	case log.HighWatermark() < offset:
+		return false, nil
+	case len(p.isr) < p.settings.Load().MinInSyncReplicas:
+		return true, kerr.NotEnoughReplicasAfterAppend
+	}
+	return true, nil
+}
+
+// RecordErrors returns which records made the log refuse a batch, and whether
+// err says so at all.
+func RecordErrors(err error) ([]commitlog.RecordError, bool) {
+	var refused *commitlog.RecordErrors
+	if errors.As(err, &refused) {
+		return refused.Records, true
+	}
+	return nil, false
+}
+
+// Names of the topics that only brokers write to.
+const (
+	GroupMetadataTopic    = "__consumer_offsets"
+	TransactionStateTopic = "__transaction_state"
+)
+
+// IsInternalTopic reports whether only brokers write to the topic.
+func IsInternalTopic(topic string) bool {
+	return topic == GroupMetadataTopic || topic == TransactionStateTopic
+}

@@ -1,0 +1,287 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/pkg/commitlog"
+	"gregor/pkg/kerr"
+	"gregor/pkg/model"
+)
+
+// LeaderChange is a partition whose leadership changed, and its new epoch;
+// NoLeaderEpoch when the controller did not say.
+type LeaderChange struct {
+	model.TopicPartition
+	Epoch model.LeaderEpoch
+}
+
+// LeadershipChange tells coordinators what they have gained and lost. It is
+// delivered in the order of the controller's requests, before the answer to
+// the controller; who receives it must not block and not call back into the
+// state changes of the Manager.
+type LeadershipChange struct {
+	Leaders   []LeaderChange // this broker leads now
+	Followers []LeaderChange // another broker leads now
+	Deleted   []LeaderChange // the replica here is gone
+}
+
+// staleBrokerEpoch reports whether a request was meant for an earlier
+// registration of this broker (KIP-380). Controllers before 2.2 send none.
+func (m *Manager) staleBrokerEpoch(epoch int64) bool {
+	return model.BrokerEpoch(epoch) != model.NoBrokerEpoch && model.BrokerEpoch(epoch) < m.options.BrokerEpoch()
+}
+
+// takeControllerEpoch refuses an older controller than the newest seen and
+// otherwise remembers the epoch. changes is held.
+func (m *Manager) takeControllerEpoch(request string, controller, epoch, correlationID int32) error {
+	if model.ControllerEpoch(epoch) < m.controllerEpoch {
+		m.stateChange.Warnf("[Broker id=%d] Ignoring %s request from controller %d with correlation id %d since its controller epoch %d is old. Latest known controller epoch is %d",
+			m.options.BrokerID, request, controller, correlationID, epoch, m.controllerEpoch)
+		return kerr.StaleControllerEpoch
+	}
+	m.controllerEpoch = model.ControllerEpoch(epoch)
+	return nil
+}
+
+// PartitionResult is the outcome of a state change for one partition.
+type PartitionResult struct {
+	model.TopicPartition
+	Err error
+}
+
+// BecomeLeaderOrFollower carries out a LeaderAndIsr request of version 0 to 5.
+// With an error nothing was done; otherwise there is a result for each
+// partition, in the order of the request.
+func (m *Manager) BecomeLeaderOrFollower(req *kmsg.LeaderAndISRRequest, correlationID int32) ([]PartitionResult, error) {
+	if m.staleBrokerEpoch(req.BrokerEpoch) {
+		return nil, kerr.StaleBrokerEpoch
+	}
+	start := time.Now()
+	assignments, ids := assignmentsOf(req)
+	m.stateChange.Infof("[Broker id=%d] Handling LeaderAndIsr request correlationId %d from controller %d for %d partitions",
+		m.options.BrokerID, correlationID, req.ControllerID, len(assignments))
+	m.changes.Lock()
+	defer m.changes.Unlock()
+	if err := m.takeControllerEpoch("LeaderAndIsr", req.ControllerID, req.ControllerEpoch, correlationID); err != nil {
+		return nil, err
+	}
+	c := &change{manager: m, controller: req.ControllerID, correlationID: correlationID}
+	results := make([]PartitionResult, len(assignments))
+	accepted := make([]bool, len(assignments))
+	for i := range assignments {
+		a := &assignments[i]
+		results[i].TopicPartition = model.TopicPartition{Topic: a.topic, Partition: a.partition}
+		results[i].Err = c.check(a, ids[a.topic])
+		accepted[i] = results[i].Err == nil
+		if !accepted[i] {
+			m.unhostUnused(results[i].TopicPartition)
+		}
+	}
+	c.removeFetchers(assignments, accepted)
+	for i := range assignments {
+		if accepted[i] {
+			results[i].Err = c.apply(&assignments[i])
+		}
+	}
+	m.startCheckpointing()
+	if m.options.OnLeadership != nil {
+		m.options.OnLeadership(c.news)
+	}
+	m.stateChange.Infof("[Broker id=%d] Finished LeaderAndIsr request in %dms correlationId %d from controller %d for %d partitions",
+		m.options.BrokerID, time.Since(start).Milliseconds(), correlationID, req.ControllerID, len(assignments))
+	return results, nil
+}
+
+// change is one LeaderAndIsr request being carried out.
+type change struct {
+	manager       *Manager
+	controller    int32
+	correlationID int32
+	news          LeadershipChange
+}
+
+// check decides whether an assignment is to be carried out.
+func (c *change) check(a *assignment, id model.TopicID) error {
+	m := c.manager
+	p := m.host(model.TopicPartition{Topic: a.topic, Partition: a.partition})
+	if p.offline.Load() {
+		c.warn(a, "the local replica for the partition is in an offline log directory")
+		return kerr.KafkaStorageError
+	}
+	if err := c.checkTopicID(p, a, id); err != nil {
+		return err
+	}
+	current := p.State().LeaderEpoch
+	switch {
+	case a.leaderEpoch < current:
+		c.warn(a, "its associated leader epoch %d is smaller than the current leader epoch %d", a.leaderEpoch, current)
+		return kerr.StaleControllerEpoch
+	case a.leaderEpoch == current:
+		m.stateChange.Infof("[Broker id=%d] Ignoring LeaderAndIsr request from controller %d with correlation id %d epoch %d for partition %s since its associated leader epoch %d matches the current leader epoch",
+			m.options.BrokerID, c.controller, c.correlationID, m.controllerEpoch, p.TopicPartition, a.leaderEpoch)
+		return kerr.StaleControllerEpoch
+	case !slices.Contains(a.replicas, m.options.BrokerID):
+		c.warn(a, "the broker is not in the assigned replica list %v", commas(a.replicas))
+		return kerr.UnknownTopicOrPartition
+	}
+	return nil
+}
+
+// checkTopicID compares the topic id of the request with that of the log and
+// gives the log its id when it has none. A log that does not exist yet gets it
+// with the next request, as in 2.8.
+func (c *change) checkTopicID(p *Partition, a *assignment, id model.TopicID) error {
+	log := p.Log()
+	if id.IsZero() || log == nil || !c.manager.options.TopicIDs {
+		return nil
+	}
+	if log.TopicID().IsZero() {
+		return log.SetTopicID(id)
+	}
+	if log.TopicID() != id {
+		c.manager.stateChange.Errorf("[Broker id=%d] Topic ID in memory: %s does not match the topic ID in the request: %s for partition %s",
+			c.manager.options.BrokerID, log.TopicID(), id, p.TopicPartition)
+		return kerr.InconsistentTopicID
+	}
+	return nil
+}
+
+// removeFetchers leaves the lines of the old role's end; there are no
+// fetchers to stop.
+func (c *change) removeFetchers(assignments []assignment, accepted []bool) {
+	m := c.manager
+	var names []string
+	for i := range assignments {
+		if accepted[i] && assignments[i].leader == m.options.BrokerID {
+			names = append(names, model.TopicPartition{Topic: assignments[i].topic, Partition: assignments[i].partition}.String())
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	m.fetchers.Infof("[ReplicaFetcherManager on broker %d] Removed fetcher for partitions Set(%s)", m.options.BrokerID, joined(names))
+	m.stateChange.Infof("[Broker id=%d] Stopped fetchers as part of LeaderAndIsr request correlationId %d from controller %d epoch %d as part of the become-leader transition for %d partitions",
+		m.options.BrokerID, c.correlationID, c.controller, m.controllerEpoch, len(names))
+}
+
+// apply makes this broker the leader or a follower of one partition.
+func (c *change) apply(a *assignment) error {
+	m := c.manager
+	p := m.host(model.TopicPartition{Topic: a.topic, Partition: a.partition})
+	log, err := m.openLog(p, a.isNew)
+	if err != nil {
+		m.stateChange.Errorf("[Broker id=%d] Skipped the state change for partition %s with correlation id %d from controller %d epoch %d: no log: %v",
+			m.options.BrokerID, p.TopicPartition, c.correlationID, c.controller, m.controllerEpoch, err)
+		p.fail()
+		m.wake(p.TopicPartition)
+		return err
+	}
+	defer m.wake(p.TopicPartition)
+	if a.leader == m.options.BrokerID {
+		return c.lead(p, a, log)
+	}
+	c.follow(p, a, log)
+	return nil
+}
+
+func (c *change) lead(p *Partition, a *assignment, log *commitlog.Log) error {
+	m := c.manager
+	newly, err := p.becomeLeader(a, log, m.stateChange)
+	if err != nil {
+		return err
+	}
+	if !newly {
+		m.stateChange.Infof("[Broker id=%d] Skipped the become-leader state change after marking its partition as leader with correlation id %d from controller %d epoch %d for partition %s (last update controller epoch %d) since it is already the leader for the partition.",
+			m.options.BrokerID, c.correlationID, c.controller, m.controllerEpoch, p.TopicPartition, a.controllerEpoch)
+	}
+	c.news.Leaders = append(c.news.Leaders, LeaderChange{p.TopicPartition, a.leaderEpoch})
+	return nil
+}
+
+func (c *change) follow(p *Partition, a *assignment, log *commitlog.Log) {
+	m := c.manager
+	if _, alive := m.options.Metadata.Snapshot().Broker(a.leader); !alive {
+		m.stateChange.Errorf("[Broker id=%d] Received LeaderAndIsrRequest with correlation id %d from controller %d epoch %d for partition %s (last update controller epoch %d) but cannot become follower since the new leader %d is unavailable.",
+			m.options.BrokerID, c.correlationID, c.controller, m.controllerEpoch, p.TopicPartition, a.controllerEpoch, a.leader)
+		p.hold(log)
+		return
+	}
+	if p.becomeFollower(a, log, m.stateChange) {
+		m.log.Warnf("%sPartition %s is led by broker %d; this broker does not fetch from other leaders yet and its replica stays at offset %d",
+			m.prefix(), p.TopicPartition, a.leader, log.LogEndOffset())
+	}
+	c.news.Followers = append(c.news.Followers, LeaderChange{p.TopicPartition, a.leaderEpoch})
+}
+
+// openLog finds or makes the log of a partition.
+func (m *Manager) openLog(p *Partition, isNew bool) (*commitlog.Log, error) {
+	if log := p.Log(); log != nil {
+		return log, nil
+	}
+	log, err := m.options.Logs.GetOrCreate(p.TopicPartition, isNew, model.TopicID{})
+	if err != nil {
+		return nil, err
+	}
+	high, known := m.options.Logs.HighWatermark(p.TopicPartition)
+	if !known {
+		m.partitionLog.Infof("%sNo checkpointed highwatermark is found for partition %s", p.logPrefix(), p.TopicPartition)
+	}
+	log.SetHighWatermark(max(min(high, log.LogEndOffset()), log.LogStartOffset()))
+	m.partitionLog.Infof("%sLog loaded for partition %s with initial high watermark %d", p.logPrefix(), p.TopicPartition, log.HighWatermark())
+	return log, nil
+}
+
+func (c *change) warn(a *assignment, why string, args ...any) {
+	m := c.manager
+	m.stateChange.Warnf("[Broker id=%d] Ignoring LeaderAndIsr request from controller %d with correlation id %d epoch %d for partition %s-%d since %s",
+		m.options.BrokerID, c.controller, c.correlationID, m.controllerEpoch, a.topic, a.partition, fmt.Sprintf(why, args...))
+}
+
+// assignmentsOf reads the partitions of a request, which version 2 and later
+// send by topic, and the topic ids of version 5.
+func assignmentsOf(req *kmsg.LeaderAndISRRequest) ([]assignment, map[string]model.TopicID) {
+	ids := map[string]model.TopicID{}
+	var list []assignment
+	if req.Version < 2 {
+		for i := range req.PartitionStates {
+			list = append(list, assignmentOf(req.PartitionStates[i].Topic, &req.PartitionStates[i]))
+		}
+		return list, ids
+	}
+	for i := range req.TopicStates {
+		t := &req.TopicStates[i]
+		ids[t.Topic] = t.TopicID
+		for j := range t.PartitionStates {
+			list = append(list, assignmentOf(t.Topic, &t.PartitionStates[j]))
+		}
+	}
+	return list, ids
+}
+
+func assignmentOf(topic string, s *kmsg.LeaderAndISRRequestTopicPartition) assignment {
+	return assignment{
+		topic:           topic,
+		partition:       s.Partition,
+		leader:          model.BrokerID(s.Leader),
+		leaderEpoch:     model.LeaderEpoch(s.LeaderEpoch),
+		controllerEpoch: model.ControllerEpoch(s.ControllerEpoch),
+		partitionEpoch:  model.PartitionEpoch(s.ZKVersion),
+		isr:             brokerIDs(s.ISR),
+		replicas:        brokerIDs(s.Replicas),
+		adding:          brokerIDs(s.AddingReplicas),
+		removing:        brokerIDs(s.RemovingReplicas),
+		isNew:           s.IsNew,
+	}
+}
+
+func brokerIDs(ids []int32) []model.BrokerID {
+	list := make([]model.BrokerID, len(ids))
+	for i, id := range ids {
+		list[i] = model.BrokerID(id)
+	}
+	return list
+}

@@ -1,0 +1,203 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"gregor/pkg/commitlog"
+	"gregor/pkg/kerr"
+	"gregor/pkg/lifecycle"
+	"gregor/pkg/logging"
+	"gregor/pkg/metadata"
+	"gregor/pkg/model"
+	"gregor/pkg/purgatory"
+)
+
+// TopicSettings are the topic settings that matter above the log.
+type TopicSettings struct {
+	MinInSyncReplicas int    // min.insync.replicas
+	CompressionType   string // compression.type
+}
+
+// Logs are the logs of this broker; logmanager keeps them. Its own locks are
+// below those of this package.
+type Logs interface {
+	// Get finds the log of a partition, nil when there is none.
+	Get(tp model.TopicPartition) *commitlog.Log
+	// GetOrCreate makes it when it is missing. Without isNew it refuses to
+	// while a log directory is offline, where the log may well be.
+	GetOrCreate(tp model.TopicPartition, isNew bool, id model.TopicID) (*commitlog.Log, error)
+	// AsyncDelete takes a log out of service; its files go later.
+	AsyncDelete(tp model.TopicPartition) error
+	// HighWatermark is that of the checkpoint at start, if it has one.
+	HighWatermark(tp model.TopicPartition) (offset int64, found bool)
+	// CheckpointHighWatermarks replaces the checkpoints of log directories.
+	CheckpointHighWatermarks(byDir map[string]map[model.TopicPartition]int64)
+}
+
+// Options configure a Manager; the comments name Kafka's keys.
+type Options struct {
+	BrokerID           model.BrokerID
+	Logs               Logs
+	Metadata           *metadata.Cache
+	BrokerEpoch        func() model.BrokerEpoch             // of the current registration
+	Settings           func(topic string) TopicSettings     // read when a partition appears
+	TopicIDs           bool                                 // inter.broker.protocol.version >= 2.8
+	CheckpointInterval time.Duration                        // replica.high.watermark.checkpoint.interval.ms
+	LagTimeMax         time.Duration                        // replica.lag.time.max.ms
+	OnLeadership       func(LeadershipChange)               // may be nil; see LeadershipChange
+	OnDeleted          func(deleted []model.TopicPartition) // partitions that left the metadata; may be nil
+	Loggers            *logging.Loggers
+}
+
+// Manager holds the partitions of a broker. Safe for concurrent use.
+type Manager struct {
+	options      Options
+	log          *logrus.Entry // kafka.server.ReplicaManager
+	fetchers     *logrus.Entry // kafka.server.ReplicaFetcherManager
+	stateChange  *logrus.Entry // state.change.logger
+	partitionLog *logrus.Entry // kafka.cluster.Partition
+
+	produces *purgatory.Purgatory[model.TopicPartition]
+	fetches  *purgatory.Purgatory[model.TopicPartition]
+
+	group      *lifecycle.Group
+	failedDirs chan string
+	checkpoint checkpointer
+
+	changes         sync.Mutex // orders state changes and guards the fields below
+	controllerEpoch model.ControllerEpoch
+	checkpointing   bool
+
+	mu         sync.RWMutex
+	partitions map[model.TopicPartition]*Partition
+}
+
+// New returns a manager without partitions; the controller will bring them.
+func New(options Options) *Manager {
+	return &Manager{
+		options:      options,
+		log:          options.Loggers.Logger("kafka.server.ReplicaManager"),
+		fetchers:     options.Loggers.Logger("kafka.server.ReplicaFetcherManager"),
+		stateChange:  options.Loggers.Logger("state.change.logger"),
+		partitionLog: options.Loggers.Logger("kafka.cluster.Partition"),
+		produces:     purgatory.New[model.TopicPartition](),
+		fetches:      purgatory.New[model.TopicPartition](),
+		group:        lifecycle.NewGroup(context.Background()),
+		failedDirs:   make(chan string, 64),
+		partitions:   map[model.TopicPartition]*Partition{},
+	}
+}
+
+// Start begins to listen for failed log directories.
+func (m *Manager) Start() {
+	m.group.Go("log-dir-failures", m.handleFailedDirs)
+}
+
+// Close ends the manager's goroutines and writes the high watermarks a last
+// time. Requests that wait are ended by their contexts.
+func (m *Manager) Close() error {
+	m.log.Infof("%sShutting down", m.prefix())
+	err := m.group.Close()
+	m.checkpointHighWatermarks()
+	m.log.Infof("%sShut down completely", m.prefix())
+	return err
+}
+
+// Partition finds a partition that this broker hosts. The error is what a
+// client is told otherwise: KAFKA_STORAGE_ERROR when its directory failed,
+// NOT_LEADER_OR_FOLLOWER when it exists elsewhere, and else
+// UNKNOWN_TOPIC_OR_PARTITION.
+func (m *Manager) Partition(tp model.TopicPartition) (*Partition, error) {
+	m.mu.RLock()
+	p := m.partitions[tp]
+	m.mu.RUnlock()
+	switch {
+	case p != nil && p.offline.Load():
+		return nil, kerr.KafkaStorageError.With("Partition %s is in an offline log directory", tp)
+	case p != nil:
+		return p, nil
+	case m.options.Metadata.Snapshot().Contains(tp):
+		return nil, kerr.NotLeaderOrFollower.With("Error while fetching partition state for %s", tp)
+	default:
+		return nil, kerr.UnknownTopicOrPartition.With("Error while fetching partition state for %s", tp)
+	}
+}
+
+// LeaderLog is the log of a partition that this broker leads, and the epoch
+// in which it leads.
+func (m *Manager) LeaderLog(tp model.TopicPartition) (*commitlog.Log, model.LeaderEpoch, error) {
+	p, err := m.Partition(tp)
+	if err != nil {
+		return nil, model.NoLeaderEpoch, err
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	log, err := p.readableLocked(model.NoLeaderEpoch, true)
+	return log, p.leaderEpoch, err
+}
+
+// Partitions lists the hosted partitions in order.
+func (m *Manager) Partitions() []*Partition {
+	m.mu.RLock()
+	list := make([]*Partition, 0, len(m.partitions))
+	for _, p := range m.partitions {
+		list = append(list, p)
+	}
+	m.mu.RUnlock()
+	slices.SortFunc(list, func(a, b *Partition) int { return a.TopicPartition.Compare(b.TopicPartition) })
+	return list
+}
+
+// UpdateTopicSettings changes the settings of a topic's partitions here.
+func (m *Manager) UpdateTopicSettings(topic string, settings TopicSettings) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for tp, p := range m.partitions {
+		if tp.Topic == topic {
+			p.settings.Store(&settings)
+		}
+	}
+}
+
+// Waiting is the number of produce and fetch requests that are parked.
+func (m *Manager) Waiting() (produces, fetches int) {
+	return m.produces.Waiting(), m.fetches.Waiting()
+}
+
+// wake makes the requests that wait for the partition look again.
+func (m *Manager) wake(tp model.TopicPartition) {
+	m.produces.Wake(tp)
+	m.fetches.Wake(tp)
+}
+
+// host returns the partition, entering it when it is new.
+func (m *Manager) host(tp model.TopicPartition) *Partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p, ok := m.partitions[tp]
+	if !ok {
+		p = m.newPartition(tp)
+		m.partitions[tp] = p
+	}
+	return p
+}
+
+// unhostUnused forgets a partition that was entered for a request that was
+// then refused.
+func (m *Manager) unhostUnused(tp model.TopicPartition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.partitions[tp]; p != nil && !p.offline.Load() && p.Log() == nil {
+		delete(m.partitions, tp)
+	}
+}
+
+func (m *Manager) prefix() string {
+	return fmt.Sprintf("[ReplicaManager broker=%d] ", m.options.BrokerID)
+}
