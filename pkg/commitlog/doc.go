@@ -1,0 +1,48 @@
+// Package commitlog is the log of one partition, in Kafka's files: segments
+// of record batches with their indexes, the leader epochs, the producers'
+// state, partition.metadata.
+//
+// Log is the main type; replica appends to it and reads from it, logmanager
+// opens, flushes, trims and closes it. Records go from the caller's buffer to
+// the file in one write and come back as regions of the file; they are looked
+// into, never copied. The package owns no goroutine: what must happen later
+// is given to Config.After.
+//
+// Lock order: Log.mu, then Log.flushMu, then the locks of epochCache and of a
+// segment's files and indexes, then Log.marksMu. Readers take no lock of the
+// log: they load the list of segments and the marks, and hold a segment's
+// file open for as long as they use it.
+//
+// # What is synced, and what that protects
+//
+//   - Flush: records, indexes, then the names of new segments; below the
+//     recovery point nothing is looked at after a crash. Called on rolling,
+//     by flush.messages and flush.ms, and on shutdown.
+//   - Producer snapshots: when written; a torn one is detected and an older
+//     one used.
+//   - leader-epoch-checkpoint, partition.metadata: before they are renamed
+//     into place, and the directory after.
+//
+// # What open does about a crash
+//
+//   - X.deleted: removed.
+//   - X.cleaned: removed. X.swap at or behind the first .cleaned: removed; any
+//     other .log.swap takes the place of the segments it covers.
+//   - An index without a log: removed. A log without offset index, or with a
+//     torn transaction index: scanned and indexed anew.
+//   - After an unclean shutdown every segment from the one of the recovery
+//     point on is scanned: each batch whole and with a right CRC, offsets in
+//     range. The log is cut at the first one that is not, later segments
+//     are removed, indexes, epochs and producers built anew. Indexes that
+//     were allocated ahead or lag behind do not matter for that reason.
+//   - A log end below the log start: everything removed, empty at the start.
+//   - Snapshots of producers that belong to no segment, the newest one apart:
+//     removed. A broken one: removed, and the batches behind an older one read.
+//   - Epochs at or behind the log end: dropped.
+//
+// Batches of message formats 0 and 1, and control and transactional batches
+// that another broker wrote, are stepped over, served and recovered.
+//
+// Not here: compaction (logcleaner), appending formats 0 and 1 and conversion
+// between formats, the network, topics' configuration names.
+package commitlog

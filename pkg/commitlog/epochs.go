@@ -1,0 +1,221 @@
+package commitlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"gregor/pkg/model"
+	"gregor/pkg/vfs"
+)
+
+// epochCache knows where each leader epoch begins in the log (KIP-101). It is
+// kept in leader-epoch-checkpoint: lines of epoch and start offset.
+//
+// Invariant: epochs and start offsets both increase.
+type epochCache struct {
+	place *place
+
+	mu      sync.RWMutex // guards entries and the file
+	entries []epochStart
+}
+
+type epochStart struct {
+	epoch model.LeaderEpoch
+	start int64
+}
+
+const epochFile = "leader-epoch-checkpoint"
+
+// openEpochs reads the file; a missing one is created empty.
+func openEpochs(p *place) (*epochCache, error) {
+	c := &epochCache{place: p}
+	lines, err := ReadCheckpoint(p.fs, p.path(epochFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err := p.fs.OpenFile(p.path(epochFile), os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		return c, f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range lines {
+		e, err := parseEpochLine(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.path(epochFile), err)
+		}
+		c.assignEntry(e)
+	}
+	return c, nil
+}
+
+func parseEpochLine(line string) (epochStart, error) {
+	first, second, ok := strings.Cut(line, " ")
+	epoch, err1 := strconv.ParseInt(first, 10, 32)
+	start, err2 := strconv.ParseInt(second, 10, 64)
+	if !ok || err1 != nil || err2 != nil || epoch < 0 || start < 0 {
+		return epochStart{}, fmt.Errorf("malformed line %q: %w", line, ErrCorrupt)
+	}
+	return epochStart{model.LeaderEpoch(epoch), start}, nil
+}
+
+// assignEntry makes e the last entry, removing what contradicts it. It
+// reports whether anything changed.
+func (c *epochCache) assignEntry(e epochStart) bool {
+	n := len(c.entries)
+	if n > 0 && c.entries[n-1].epoch == e.epoch && e.start >= c.entries[n-1].start {
+		return false
+	}
+	for n > 0 && (c.entries[n-1].epoch >= e.epoch || c.entries[n-1].start >= e.start) {
+		n--
+	}
+	c.entries = append(c.entries[:n], e)
+	return true
+}
+
+// assign notes that an epoch begins at an offset.
+//
+// Hot path: every append calls it; nothing happens for a known epoch.
+func (c *epochCache) assign(epoch model.LeaderEpoch, start int64) error {
+	if epoch < 0 || start < 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.assignEntry(epochStart{epoch, start}) {
+		return nil
+	}
+	return c.writeLocked()
+}
+
+func (c *epochCache) latest() (epochStart, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.entries) == 0 {
+		return epochStart{epoch: model.NoLeaderEpoch, start: -1}, false
+	}
+	return c.entries[len(c.entries)-1], true
+}
+
+func (c *epochCache) earliest() (epochStart, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.entries) == 0 {
+		return epochStart{epoch: model.NoLeaderEpoch, start: -1}, false
+	}
+	return c.entries[0], true
+}
+
+// endOffsetFor finds the largest epoch not above the asked one and where the
+// next one begins; (-1, -1) when it cannot tell.
+func (c *epochCache) endOffsetFor(epoch model.LeaderEpoch, logEnd int64) (model.LeaderEpoch, int64) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n := len(c.entries)
+	switch {
+	case epoch == model.NoLeaderEpoch || n == 0 || epoch > c.entries[n-1].epoch:
+		return model.NoLeaderEpoch, -1
+	case epoch == c.entries[n-1].epoch:
+		return epoch, logEnd
+	}
+	higher := 0
+	for c.entries[higher].epoch <= epoch {
+		higher++
+	}
+	if higher == 0 {
+		return epoch, c.entries[0].start
+	}
+	return c.entries[higher-1].epoch, c.entries[higher].start
+}
+
+// truncateFromEnd drops the epochs that begin at or behind offset.
+func (c *epochCache) truncateFromEnd(offset int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.entries)
+	for n > 0 && c.entries[n-1].start >= offset {
+		n--
+	}
+	if n == len(c.entries) {
+		return nil
+	}
+	c.entries = c.entries[:n]
+	return c.writeLocked()
+}
+
+// truncateFromStart drops what is before offset; the epoch that offset is in
+// begins there now.
+func (c *epochCache) truncateFromStart(offset int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for n < len(c.entries) && c.entries[n].start <= offset {
+		n++
+	}
+	if n == 0 || n == 1 && c.entries[0].start == offset {
+		return nil
+	}
+	c.entries = slices.Delete(c.entries, 0, n-1)
+	c.entries[0].start = offset
+	return c.writeLocked()
+}
+
+func (c *epochCache) clear() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries = nil
+	return c.writeLocked()
+}
+
+func (c *epochCache) writeLocked() error {
+	var lines bytes.Buffer
+	for _, e := range c.entries {
+		fmt.Fprintf(&lines, "%d %d\n", e.epoch, e.start)
+	}
+	return WriteCheckpoint(c.place.fs, c.place.path(epochFile), len(c.entries), lines.Bytes())
+}
+
+// PartitionMetadata is partition.metadata (KIP-516), part of the format:
+// "version: 0", a line end, "topic_id: " and 22 characters.
+const partitionMetadataFile = "partition.metadata"
+
+func readPartitionMetadata(p *place) (model.TopicID, error) {
+	data, err := vfs.ReadFile(p.fs, p.path(partitionMetadataFile), 4096)
+	if errors.Is(err, fs.ErrNotExist) {
+		return model.TopicID{}, nil
+	}
+	if err != nil {
+		return model.TopicID{}, err
+	}
+	id, err := parsePartitionMetadata(string(data))
+	if err != nil {
+		return id, fmt.Errorf("%s: %w", p.path(partitionMetadataFile), err)
+	}
+	return id, nil
+}
+
+func parsePartitionMetadata(text string) (model.TopicID, error) {
+	version, rest, _ := strings.Cut(text, "\n")
+	id, found := strings.CutPrefix(strings.TrimSpace(rest), "topic_id: ")
+	if strings.TrimSpace(version) != "version: 0" || !found {
+		return model.TopicID{}, fmt.Errorf("malformed partition metadata: %w", ErrCorrupt)
+	}
+	topicID, err := model.ParseTopicID(id)
+	if err != nil || topicID.IsZero() {
+		return model.TopicID{}, fmt.Errorf("invalid topic id %q: %w", id, ErrCorrupt)
+	}
+	return topicID, nil
+}
+
+func writePartitionMetadata(p *place, id model.TopicID) error {
+	text := "version: 0\ntopic_id: " + id.String()
+	return replaceFile(p.fs, p.path(partitionMetadataFile), []byte(text))
+}

@@ -1,0 +1,551 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"gregor/pkg/kerr"
+	"gregor/pkg/logging"
+	"gregor/pkg/model"
+	"gregor/pkg/vfs"
+)
+
+var (
+	// ErrCorrupt means that a file of the log is not what it should be.
+	ErrCorrupt = errors.New("corrupt file")
+	// ErrUnexpectedOffset is a follower's append that begins below the log
+	// end.
+	ErrUnexpectedOffset = errors.New("append does not continue the log")
+	// ErrClosed is returned by a log that was closed or deleted.
+	ErrClosed = errors.New("the log is closed")
+)
+
+// Config is what a log needs to be opened.
+type Config struct {
+	FS        vfs.FS // the real one when nil
+	Dir       string // of the partition; created if missing
+	Partition model.TopicPartition
+	Options   Options
+	Loggers   *logging.Loggers // none when nil
+
+	LogStartOffset int64 // from the checkpoint, 0 if it has none
+	RecoveryPoint  int64 // likewise
+	CleanShutdown  bool  // the broker before stopped in order, or the log is new
+
+	// After runs f later, on a goroutine of the caller's: removing files when
+	// nobody can still want them, flushing a segment that was rolled. When nil
+	// f runs at once.
+	After func(delay time.Duration, f func())
+	// OnFailure is told of an input or output error: the log directory must
+	// go offline. It is called with Log.mu held and must not call the log.
+	OnFailure func(err error)
+}
+
+// OffsetMetadata is an offset with the place of its batch in the log.
+type OffsetMetadata struct {
+	Offset      int64
+	SegmentBase int64 // -1 when the place is not known
+	Position    int
+}
+
+func unknownPosition(offset int64) OffsetMetadata {
+	return OffsetMetadata{Offset: offset, SegmentBase: -1, Position: -1}
+}
+
+// known reports whether the place is known.
+func (m OffsetMetadata) known() bool { return m.SegmentBase >= 0 }
+
+// OnOlderSegment reports whether m lies in an older segment than other.
+func (m OffsetMetadata) OnOlderSegment(other OffsetMetadata) bool {
+	return m.known() && other.known() && m.SegmentBase < other.SegmentBase
+}
+
+// BytesUntil is the number of bytes from m to other when both lie in one
+// segment, else 0.
+func (m OffsetMetadata) BytesUntil(other OffsetMetadata) int {
+	if !m.known() || m.SegmentBase != other.SegmentBase {
+		return 0
+	}
+	return max(0, other.Position-m.Position)
+}
+
+// Log is the log of one partition. Every method is safe for concurrent use.
+type Log struct {
+	fs        vfs.FS
+	place     *place
+	partition model.TopicPartition
+	entry     *logrus.Entry
+	segLog    *logrus.Entry // kafka.log.LogSegment
+	prodLog   *logrus.Entry // kafka.log.ProducerStateManager
+	after     func(time.Duration, func())
+	onFailure func(error)
+
+	options  atomic.Pointer[Options]
+	segments atomic.Pointer[segmentList]
+	topicID  atomic.Pointer[model.TopicID]
+
+	recoveryPoint atomic.Int64
+	lastFlushMs   atomic.Int64
+	failed        atomic.Bool
+	closed        atomic.Bool
+
+	// mu makes one writer: it is held while records are appended, segments
+	// come and go and producers are noted, I/O included.
+	mu        sync.Mutex
+	producers *producers
+	epochs    *epochCache // has a lock of its own for readers
+
+	flushMu sync.Mutex // one flush at a time; taken with or without mu
+
+	// marksMu guards marks. Nothing else is taken while it is held.
+	marksMu sync.Mutex
+	marks   marks
+}
+
+// marks are the offsets that readers go by.
+//
+// Invariant: start <= lastStable() <= high.Offset <= end.Offset, once the
+// high watermark has been set.
+type marks struct {
+	start    int64
+	end      OffsetMetadata
+	high     OffsetMetadata
+	unstable OffsetMetadata // of the oldest undecided transaction; Offset -1 none
+}
+
+func (m *marks) lastStable() OffsetMetadata {
+	if m.unstable.Offset >= 0 && m.unstable.Offset < m.high.Offset {
+		return m.unstable
+	}
+	return m.high
+}
+
+// Open opens the log in a directory, recovering it when the shutdown was not
+// clean, and creates it when there is none.
+func Open(cfg Config) (*Log, error) {
+	l := newLog(cfg)
+	if err := l.fs.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	var err error
+	if l.epochs, err = openEpochs(l.place); err != nil {
+		return nil, err
+	}
+	if err := l.load(cfg); err != nil {
+		return nil, fmt.Errorf("load log %s: %w", cfg.Dir, err)
+	}
+	id, err := readPartitionMetadata(l.place)
+	if err != nil {
+		return nil, err
+	}
+	l.topicID.Store(&id)
+	return l, nil
+}
+
+func newLog(cfg Config) *Log {
+	if cfg.FS == nil {
+		cfg.FS = vfs.OS
+	}
+	if cfg.Loggers == nil {
+		cfg.Loggers = logging.Discard()
+	}
+	if cfg.After == nil {
+		cfg.After = func(_ time.Duration, f func()) { f() }
+	}
+	if cfg.OnFailure == nil {
+		cfg.OnFailure = func(error) {}
+	}
+	l := &Log{
+		fs: cfg.FS, place: &place{fs: cfg.FS}, partition: cfg.Partition,
+		entry: cfg.Loggers.Logger("kafka.log.Log"), segLog: cfg.Loggers.Logger("kafka.log.LogSegment"),
+		prodLog: cfg.Loggers.Logger("kafka.log.ProducerStateManager"),
+		after:   cfg.After, onFailure: cfg.OnFailure, producers: newProducers(),
+	}
+	l.place.dir.Store(&cfg.Dir)
+	l.options.Store(&cfg.Options)
+	l.segments.Store(&segmentList{})
+	l.lastFlushMs.Store(time.Now().UnixMilli())
+	l.marks.unstable.Offset = -1
+	return l
+}
+
+// info logs a line with Kafka's prefix of a log.
+func (l *Log) info(format string, args ...any) {
+	l.entry.Infof("[Log partition=%s, dir=%s] %s", l.partition, filepath.Dir(l.Dir()), fmt.Sprintf(format, args...))
+}
+
+func (l *Log) warn(format string, args ...any) {
+	l.entry.Warnf("[Log partition=%s, dir=%s] %s", l.partition, filepath.Dir(l.Dir()), fmt.Sprintf(format, args...))
+}
+
+// Partition is the topic partition that the log is of.
+func (l *Log) Partition() model.TopicPartition { return l.partition }
+
+// Dir is the partition's directory.
+func (l *Log) Dir() string { return *l.place.dir.Load() }
+
+// ParentDir is the log directory that the partition is in.
+func (l *Log) ParentDir() string { return filepath.Dir(l.Dir()) }
+
+// Options are the settings in force.
+func (l *Log) Options() Options { return *l.options.Load() }
+
+// UpdateOptions changes the settings; those of index sizes and jitter take
+// effect with the next segment.
+func (l *Log) UpdateOptions(o Options) { l.options.Store(&o) }
+
+// LogStartOffset is the first offset that may be read.
+func (l *Log) LogStartOffset() int64 { return l.readMarks().start }
+
+// LogEndOffset is the offset of the next record.
+func (l *Log) LogEndOffset() int64 { return l.readMarks().end.Offset }
+
+// EndOffsetMetadata is the log end with its place.
+func (l *Log) EndOffsetMetadata() OffsetMetadata { return l.readMarks().end }
+
+// HighWatermark is the offset below which every in-sync replica has the log.
+func (l *Log) HighWatermark() int64 { return l.readMarks().high.Offset }
+
+// LastStableOffset is the offset below which every transaction is decided.
+func (l *Log) LastStableOffset() int64 {
+	m := l.readMarks()
+	return m.lastStable().Offset
+}
+
+// FetchableMetadata is the end of what a reader of the isolation may read,
+// with its place.
+func (l *Log) FetchableMetadata(iso Isolation) (OffsetMetadata, error) {
+	m := l.readMarks()
+	return l.located(m.limit(iso))
+}
+
+func (l *Log) readMarks() marks {
+	l.marksMu.Lock()
+	defer l.marksMu.Unlock()
+	return l.marks
+}
+
+// SetHighWatermark moves the high watermark, within log start and log end,
+// and returns where it is now.
+func (l *Log) SetHighWatermark(offset int64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.setHighWatermarkLocked(offset)
+}
+
+func (l *Log) setHighWatermarkLocked(offset int64) int64 {
+	m := l.readMarks()
+	offset = max(m.start, min(offset, m.end.Offset))
+	if offset == m.high.Offset {
+		return offset
+	}
+	l.marksMu.Lock()
+	if offset == l.marks.end.Offset {
+		l.marks.high = l.marks.end
+	} else {
+		l.marks.high = unknownPosition(offset)
+	}
+	l.marksMu.Unlock()
+	l.producers.replicated(offset)
+	l.updateUnstableLocked()
+	return offset
+}
+
+// updateUnstableLocked follows a change of the open transactions.
+func (l *Log) updateUnstableLocked() {
+	unstable, found := l.producers.firstUnstable()
+	if !found {
+		unstable = unknownPosition(-1)
+	}
+	l.marksMu.Lock()
+	defer l.marksMu.Unlock()
+	if found && unstable.Offset < l.marks.start {
+		unstable = unknownPosition(l.marks.start)
+	}
+	l.marks.unstable = unstable
+}
+
+// setEndLocked publishes what was appended, or how far the log was cut.
+func (l *Log) setEndLocked(offset int64) {
+	active := l.segments.Load().active()
+	end := OffsetMetadata{Offset: offset, SegmentBase: active.base, Position: int(active.size.Load())}
+	l.marksMu.Lock()
+	defer l.marksMu.Unlock()
+	l.marks.end = end
+	if l.marks.high.Offset >= offset {
+		l.marks.high = end
+	}
+}
+
+// setStartLocked moves the log start, which nothing else may be below.
+func (l *Log) setStartLocked(offset int64) {
+	l.marksMu.Lock()
+	defer l.marksMu.Unlock()
+	l.marks.start = offset
+	if l.marks.high.Offset < offset {
+		l.marks.high = unknownPosition(offset)
+	}
+}
+
+// IncrementLogStartOffset raises the log start, as DeleteRecords or a
+// leader's answer asks; reason completes Kafka's line about it. Beyond the
+// high watermark it is OffsetOutOfRange; a lower offset does nothing.
+func (l *Log) IncrementLogStartOffset(offset int64, reason string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	return l.failOn(l.incrementStartLocked(offset, reason))
+}
+
+func (l *Log) incrementStartLocked(offset int64, reason string) error {
+	m := l.readMarks()
+	if offset > m.high.Offset {
+		return kerr.OffsetOutOfRange.With("Cannot increment the log start offset to %d of partition %s since it is larger than the high watermark %d",
+			offset, l.partition, m.high.Offset)
+	}
+	if offset <= m.start {
+		return nil
+	}
+	l.info("Incremented log start offset to %d due to %s", offset, reason)
+	l.setStartLocked(offset)
+	if err := l.epochs.truncateFromStart(offset); err != nil {
+		return err
+	}
+	l.producers.startRaised(offset)
+	l.updateUnstableLocked()
+	return nil
+}
+
+// TopicID is the id in partition.metadata, zero when there is none.
+func (l *Log) TopicID() model.TopicID { return *l.topicID.Load() }
+
+// SetTopicID writes partition.metadata.
+func (l *Log) SetTopicID(id model.TopicID) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if err := writePartitionMetadata(l.place, id); err != nil {
+		return l.failOn(err)
+	}
+	l.topicID.Store(&id)
+	return nil
+}
+
+// AssignEpochStart notes that a leader epoch begins at an offset.
+func (l *Log) AssignEpochStart(epoch model.LeaderEpoch, offset int64) error {
+	return l.failOn(l.epochs.assign(epoch, offset))
+}
+
+// LatestEpoch is the last epoch of the log, NoLeaderEpoch if none.
+func (l *Log) LatestEpoch() model.LeaderEpoch {
+	e, _ := l.epochs.latest()
+	return e.epoch
+}
+
+// LatestEpochStart is the last epoch with its start offset.
+func (l *Log) LatestEpochStart() (epoch model.LeaderEpoch, start int64, found bool) {
+	e, found := l.epochs.latest()
+	return e.epoch, e.start, found
+}
+
+// EarliestEpochStart is the first epoch with its start offset.
+func (l *Log) EarliestEpochStart() (epoch model.LeaderEpoch, start int64, found bool) {
+	e, found := l.epochs.earliest()
+	return e.epoch, e.start, found
+}
+
+// EndOffsetForEpoch finds the largest epoch of the log that is not above the
+// asked one, and where it ends; (-1, -1) when the log cannot tell.
+func (l *Log) EndOffsetForEpoch(epoch model.LeaderEpoch) (model.LeaderEpoch, int64) {
+	return l.epochs.endOffsetFor(epoch, l.LogEndOffset())
+}
+
+// Size is the number of bytes of all segments.
+func (l *Log) Size() int64 {
+	var size int64
+	for _, s := range *l.segments.Load() {
+		size += s.size.Load()
+	}
+	return size
+}
+
+// Segments is the number of segments.
+func (l *Log) Segments() int { return len(*l.segments.Load()) }
+
+// ActiveProducers is the number of idempotent producers that the log knows.
+func (l *Log) ActiveProducers() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.producers.byID)
+}
+
+// ExpireProducers forgets producers that have been silent for too long.
+func (l *Log) ExpireProducers(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.producers.expire(now.UnixMilli(), l.options.Load().ProducerIDExpirationMs)
+}
+
+// CloseIdleFiles gives back the descriptors of segments that nobody has read
+// or written since the call before.
+func (l *Log) CloseIdleFiles() {
+	for _, s := range *l.segments.Load() {
+		s.closeIfIdle()
+	}
+}
+
+// RecoveryPoint is the offset below which everything is on disk.
+func (l *Log) RecoveryPoint() int64 { return l.recoveryPoint.Load() }
+
+// LastFlush is when Flush last did something.
+func (l *Log) LastFlush() time.Time { return time.UnixMilli(l.lastFlushMs.Load()) }
+
+// Flush makes the log durable up to its end.
+func (l *Log) Flush() error { return l.flushTo(l.LogEndOffset()) }
+
+// flushTo makes the log durable up to offset: the segments from the recovery
+// point on, and the names of new ones.
+func (l *Log) flushTo(offset int64) error {
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	from := l.recoveryPoint.Load()
+	if offset <= from {
+		return nil
+	}
+	newNames := false
+	for _, s := range l.segments.Load().between(from, offset) {
+		if err := s.flush(); err != nil && !(s.deleted.Load() && errors.Is(err, fs.ErrNotExist)) {
+			return l.failOn(err)
+		}
+		newNames = s.unsyncedName.Swap(false) || newNames
+	}
+	if newNames {
+		if err := l.fs.SyncDir(l.Dir()); err != nil {
+			return l.failOn(err)
+		}
+	}
+	l.recoveryPoint.Store(min(offset, max(l.LogEndOffset(), from)))
+	l.lastFlushMs.Store(time.Now().UnixMilli())
+	return nil
+}
+
+// usable says why the log takes no more calls.
+func (l *Log) usable() error {
+	if l.failed.Load() {
+		return kerr.KafkaStorageError
+	}
+	if l.closed.Load() {
+		return kerr.KafkaStorageError.With("%s: %s", l.partition, ErrClosed)
+	}
+	return nil
+}
+
+// failOn lets errors of the protocol and nil pass. Any other one is of the
+// disk: the log takes no more calls and its directory is reported.
+func (l *Log) failOn(err error) error {
+	var protocol *kerr.Error
+	if err == nil || errors.As(err, &protocol) {
+		return err
+	}
+	if !l.failed.Swap(true) {
+		l.onFailure(fmt.Errorf("%s: %w", l.Dir(), err))
+	}
+	return kerr.KafkaStorageError.With("%s: %s", l.Dir(), err)
+}
+
+// MarkFailed makes the log refuse every call, for a directory that is
+// offline, and closes its files without touching them.
+func (l *Log) MarkFailed() {
+	l.failed.Store(true)
+	for _, s := range *l.segments.Load() {
+		s.closeFiles()
+	}
+}
+
+// Close saves the producers' state and leaves every file as a clean shutdown
+// does. It does not sync; Flush does.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed.Swap(true) || l.failed.Load() {
+		return nil
+	}
+	if ps := l.producers; ps.mapEnd > ps.lastSnapshot {
+		l.prodLog.Infof("[ProducerStateManager partition=%s] Writing producer snapshot at offset %d", l.partition, ps.mapEnd)
+	}
+	if err := l.takeSnapshotLocked(); err != nil {
+		return l.failOn(err)
+	}
+	for _, s := range *l.segments.Load() {
+		if err := s.close(); err != nil {
+			return l.failOn(err)
+		}
+	}
+	return nil
+}
+
+// RenameDir moves the partition's directory, before it is deleted. Readers
+// that hold a region keep it.
+func (l *Log) RenameDir(dir string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.fs.Rename(l.Dir(), dir); err != nil {
+		return l.failOn(err)
+	}
+	l.place.dir.Store(&dir)
+	return nil
+}
+
+// Delete removes the log's files and its directory.
+func (l *Log) Delete() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed.Store(true)
+	segments := *l.segments.Load()
+	for _, s := range segments {
+		s.closeFiles()
+	}
+	l.info("Deleting segments as the log has been deleted: %s", joinSegments(segments))
+	l.segments.Store(&segmentList{})
+	if err := l.fs.RemoveAll(l.Dir()); err != nil {
+		return l.failOn(err)
+	}
+	return nil
+}
+
+// readAll reads n bytes, for records that must be looked into.
+func readAll(file io.ReaderAt, buf []byte, position int64) error {
+	n, err := file.ReadAt(buf, position)
+	if n == len(buf) {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		err = fmt.Errorf("%d of %d bytes at %d: %w", n, len(buf), position, ErrCorrupt)
+	}
+	return err
+}
+
+// removeFile removes a file that may be gone already.
+func removeFile(fsys vfs.FS, path string) (removed bool, err error) {
+	switch err := fsys.Remove(path); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	default:
+		return false, err
+	}
+}

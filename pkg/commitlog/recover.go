@@ -1,0 +1,266 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"gregor/pkg/model"
+	"gregor/pkg/record"
+)
+
+// batchScanner reads whole batches in order, of any format, checking each.
+type batchScanner struct {
+	file io.ReaderAt
+	at   int64 // of the next batch
+	end  int64
+	buf  []byte // read ahead: the bytes [from, from+len(buf))
+	from int64
+	bad  error // why the scan ended before end
+}
+
+const scanBufferSize = 256 << 10
+
+func scanBatches(file io.ReaderAt, from, end int64) *batchScanner {
+	return &batchScanner{file: file, at: from, from: from, end: end}
+}
+
+func (s *batchScanner) done() { s.buf = nil }
+
+// next returns the next batch, valid until the call after. io.EOF ends the
+// file, ErrCorrupt the sound part of it, anything else is the disk.
+func (s *batchScanner) next() ([]byte, batchHeader, error) {
+	head, err := s.peek(int(min(record.HeaderSize, s.end-s.at)))
+	if err != nil {
+		return nil, batchHeader{}, err
+	}
+	h, err := parseHeader(head, s.at)
+	if err != nil || s.at+int64(h.size) > s.end {
+		return nil, h, s.corrupt("no whole batch")
+	}
+	batch, err := s.peek(h.size)
+	if err != nil {
+		return nil, h, err
+	}
+	if !validBatch(batch) {
+		return nil, h, s.corrupt("wrong checksum")
+	}
+	s.at += int64(h.size)
+	return batch, h, nil
+}
+
+func (s *batchScanner) corrupt(what string) error {
+	s.bad = fmt.Errorf("%s at byte %d: %w", what, s.at, ErrCorrupt)
+	return s.bad
+}
+
+// peek returns the next n bytes, reading ahead.
+func (s *batchScanner) peek(n int) ([]byte, error) {
+	if n == 0 {
+		return nil, io.EOF
+	}
+	have := s.buf[min(int64(len(s.buf)), s.at-s.from):]
+	if len(have) >= n {
+		return have[:n], nil
+	}
+	want := min(max(int64(n), scanBufferSize), s.end-s.at)
+	if int64(cap(s.buf)) < want {
+		s.buf = make([]byte, want)
+	}
+	s.buf, s.from = s.buf[:want], s.at
+	if err := readAll(s.file, s.buf, s.at); err != nil {
+		s.buf = s.buf[:0]
+		return nil, err
+	}
+	return s.buf[:n], nil
+}
+
+// diskError is nil when the scan ended because of what it read.
+func (s *batchScanner) diskError(err error) error {
+	if err == io.EOF || errors.Is(err, ErrCorrupt) {
+		return nil
+	}
+	return err
+}
+
+// recoverSegment checks every batch of a segment, cuts it at the first bad
+// byte and builds its indexes, the epochs and the producers' state anew. It
+// returns the number of bytes cut off.
+func (l *Log) recoverSegment(s *segment, opts *Options) (cut int64, err error) {
+	if l.producers.mapEnd != s.base || l.producers.mapEnd == 0 {
+		if err := l.rebuildForRecovery(s.base, opts); err != nil {
+			return 0, err
+		}
+	}
+	for _, reset := range []func() error{s.offsets.reset, s.times.reset, s.txns.reset} {
+		if err := reset(); err != nil {
+			return 0, err
+		}
+	}
+	valid, err := l.scanSegment(s, opts)
+	if err != nil {
+		return 0, err
+	}
+	cut = s.size.Load() - valid
+	if cut > 0 {
+		if err := s.truncateFile(valid); err != nil {
+			return 0, err
+		}
+		s.size.Store(valid)
+	}
+	if err := s.offsets.trim(); err != nil {
+		return 0, err
+	}
+	timestamp, offset, err := s.max()
+	if err != nil {
+		return 0, err
+	}
+	if err := s.times.maybeAppend(timestamp, offset); err != nil {
+		return 0, err
+	}
+	if err := s.times.trim(); err != nil {
+		return 0, err
+	}
+	s.unsyncedName.Store(true)
+	s.closeFiles()
+	return cut, l.takeSnapshotLocked()
+}
+
+// rebuildForRecovery brings the producers' state to where a segment begins.
+func (l *Log) rebuildForRecovery(base int64, opts *Options) error {
+	offsets, err := l.snapshotOffsets()
+	if err != nil {
+		return err
+	}
+	usable := offsets[:0]
+	for _, offset := range offsets {
+		if offset <= base {
+			usable = append(usable, offset)
+		}
+	}
+	if err := l.loadNewestSnapshot(usable, base, opts); err != nil {
+		return err
+	}
+	if err := l.replayProducers(base, nil); err != nil {
+		return err
+	}
+	l.producers.mapEnd = max(base, l.producers.mapEnd)
+	return nil
+}
+
+// scanSegment reads every batch and fills the empty indexes: an entry for the
+// first batch behind each interval. It returns where the sound part ends.
+func (l *Log) scanSegment(s *segment, opts *Options) (valid int64, err error) {
+	file, err := s.acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer file.drop()
+	s.setMax(record.NoTimestamp, s.base)
+	s.firstLoaded = false
+	maxTimestamp, maxOffset, lastEntry := record.NoTimestamp, s.base, int64(0)
+	scan := scanBatches(file, 0, s.size.Load())
+	defer scan.done()
+	for {
+		batch, h, err := scan.next()
+		if err == nil && (h.lastOffset < s.base || h.lastOffset-s.base > math.MaxInt32) {
+			err = fmt.Errorf("offset %d at byte %d cannot be in segment %d: %w", h.lastOffset, h.position, s.base, ErrCorrupt)
+		}
+		if err != nil {
+			if errors.Is(err, ErrCorrupt) {
+				l.warn("Found invalid messages in log segment %s at byte offset %d: %s", s.path(logExt), valid, err)
+			}
+			s.setMax(maxTimestamp, maxOffset)
+			return valid, scan.diskError(err)
+		}
+		if h.maxTimestamp > maxTimestamp {
+			maxTimestamp, maxOffset = h.maxTimestamp, h.lastOffset
+		}
+		if h.position-lastEntry > int64(opts.IndexIntervalBytes) {
+			if err := l.addEntries(s, h, maxTimestamp, maxOffset); err != nil {
+				return valid, err
+			}
+			lastEntry = h.position
+		}
+		valid += int64(h.size)
+		if err := l.recoverBatch(s, batch, h); err != nil {
+			return valid, err
+		}
+	}
+}
+
+// addEntries adds index entries for a batch, unless its offset does not
+// increase, which no sound log has.
+func (l *Log) addEntries(s *segment, h batchHeader, maxTimestamp, maxOffset int64) error {
+	last, err := s.offsets.lastOffset()
+	if err != nil || h.lastOffset <= last {
+		return err
+	}
+	if err := s.offsets.append(h.lastOffset, h.position); err != nil {
+		return err
+	}
+	return s.times.maybeAppend(maxTimestamp, maxOffset)
+}
+
+// recoverBatch notes the epoch and the producer of a recovered batch.
+func (l *Log) recoverBatch(s *segment, raw []byte, h batchHeader) error {
+	if h.magic == record.Magic {
+		if latest, found := l.epochs.latest(); h.leaderEpoch >= 0 && (!found || model.LeaderEpoch(h.leaderEpoch) > latest.epoch) {
+			if err := l.epochs.assign(model.LeaderEpoch(h.leaderEpoch), h.baseOffset); err != nil {
+				return err
+			}
+		}
+		if err := l.noteProducerLocked(s, record.Batch(raw), h.position); err != nil {
+			return err
+		}
+	}
+	l.producers.mapEnd = h.lastOffset + 1
+	return nil
+}
+
+// replaySegment notes the producers of the batches of [from, end). Its index
+// of aborted transactions is complete and stays as it is.
+func (l *Log) replaySegment(s *segment, from, end int64) error {
+	file, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer file.drop()
+	h, err := s.locate(file, from, 0, s.size.Load())
+	headers := readHeaders(file, s.size.Load())
+	defer headers.done()
+	for ; err == nil && h.baseOffset < end; h, err = headers.header(h.position + int64(h.size)) {
+		if h.magic == record.Magic && h.lastOffset < end {
+			if err := l.replayBatch(s, file, h); err != nil {
+				return err
+			}
+		}
+		l.producers.mapEnd = max(l.producers.mapEnd, h.lastOffset+1)
+	}
+	if err == io.EOF || errors.Is(err, ErrCorrupt) {
+		return nil
+	}
+	return err
+}
+
+func (l *Log) replayBatch(s *segment, file io.ReaderAt, h batchHeader) error {
+	var head [record.HeaderSize]byte
+	if err := readAll(file, head[:], h.position); err != nil {
+		return err
+	}
+	batch := record.Batch(head[:])
+	if !batch.HasProducerID() {
+		return nil
+	}
+	if batch.Control() {
+		batch = make(record.Batch, h.size) // the marker is in the record
+		if err := readAll(file, batch, h.position); err != nil {
+			return err
+		}
+	}
+	if ended, found := l.producers.apply(batch, s.base, h.position); found {
+		l.producers.complete(ended)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package commitlog
+
+import (
+	"errors"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"gregor/pkg/model"
+	"gregor/pkg/record"
+)
+
+// OffsetForTimestamp finds the first record whose timestamp is not below ts.
+func (l *Log) OffsetForTimestamp(ts int64) (timestamp, offset int64, epoch model.LeaderEpoch, found bool, err error) {
+	if err := l.usable(); err != nil {
+		return -1, -1, model.NoLeaderEpoch, false, err
+	}
+	start := l.LogStartOffset()
+	for _, s := range *l.segments.Load() {
+		largest, err := s.largestTimestamp()
+		if err != nil {
+			return -1, -1, model.NoLeaderEpoch, false, l.readError(err)
+		}
+		if largest < ts {
+			continue
+		}
+		r, found, err := s.findTimestamp(ts, start)
+		if err != nil || !found {
+			return -1, -1, model.NoLeaderEpoch, false, l.readError(err)
+		}
+		return r.timestamp, r.offset, model.LeaderEpoch(r.epoch), true, nil
+	}
+	return -1, -1, model.NoLeaderEpoch, false, nil
+}
+
+type timestampedOffset struct {
+	timestamp, offset int64
+	epoch             int32
+}
+
+// findTimestamp looks through the batches behind what the time index says.
+func (s *segment) findTimestamp(ts, start int64) (found timestampedOffset, ok bool, err error) {
+	_, from, err := s.times.lookup(ts)
+	if err != nil {
+		return found, false, err
+	}
+	file, err := s.acquire()
+	if err != nil {
+		return found, false, err
+	}
+	defer file.drop()
+	end := s.size.Load()
+	h, err := s.locate(file, max(from, start), 0, end)
+	headers := readHeaders(file, end)
+	defer headers.done()
+	for ; err == nil; h, err = headers.header(h.position + int64(h.size)) {
+		if h.maxTimestamp < ts {
+			continue
+		}
+		if h.magic != record.Magic {
+			return timestampedOffset{h.maxTimestamp, h.lastOffset, h.leaderEpoch}, true, nil
+		}
+		raw := make(record.Batch, h.size)
+		if err := readAll(file, raw, h.position); err != nil {
+			return found, false, err
+		}
+		if found, ok, err = firstAtOrAfter(raw, ts, start); ok || err != nil {
+			return found, ok, err
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return found, false, err
+}
+
+// errFound ends a walk.
+var errFound = errors.New("found")
+
+func firstAtOrAfter(b record.Batch, ts, start int64) (found timestampedOffset, ok bool, err error) {
+	err = b.Walk(func(s record.Shape) error {
+		timestamp, offset := b.RecordTimestamp(s), b.BaseOffset()+int64(s.OffsetDelta)
+		if timestamp < ts || offset < start {
+			return nil
+		}
+		found = timestampedOffset{timestamp, offset, b.LeaderEpoch()}
+		return errFound
+	})
+	if err == errFound {
+		return found, true, nil
+	}
+	if err != nil {
+		err = errors.Join(err, ErrCorrupt)
+	}
+	return found, false, err
+}
+
+// Timestamps of ListOffsets that are no times.
+const (
+	LatestTimestamp   int64 = -1
+	EarliestTimestamp int64 = -2
+)
+
+// LegacyOffsetsBefore answers ListOffsets of version 0: the base offsets of
+// the segments that were last written at or before ts, and the log end,
+// descending, at most limit of them.
+func (l *Log) LegacyOffsetsBefore(ts int64, limit int) []int64 {
+	segments := *l.segments.Load()
+	m := l.readMarks()
+	type point struct{ offset, modified int64 }
+	var points []point
+	for _, s := range segments {
+		points = append(points, point{max(s.base, m.start), s.modified.Load()})
+	}
+	if len(segments) > 0 && segments.active().size.Load() > 0 {
+		points = append(points, point{m.end.Offset, time.Now().UnixMilli()})
+	}
+	last := len(points) - 1
+	switch ts {
+	case LatestTimestamp:
+	case EarliestTimestamp:
+		last = min(last, 0)
+	default:
+		for last >= 0 && points[last].modified > ts {
+			last--
+		}
+	}
+	var offsets []int64
+	for i := last; i >= 0 && len(offsets) < min(limit, math.MaxInt32); i-- {
+		offsets = append(offsets, points[i].offset)
+	}
+	slices.SortFunc(offsets, func(a, b int64) int { return int(min(max(b-a, -1), 1)) })
+	return offsets
+}

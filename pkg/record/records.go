@@ -1,0 +1,247 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Record is one record of a batch. Key, Value and Headers are lent: they are
+// valid until the next call of Next or Close on the iterator.
+type Record struct {
+	Offset         int64
+	Timestamp      int64
+	OffsetDelta    int32
+	TimestampDelta int64
+	Key            []byte // nil is null
+	Value          []byte // nil is null
+	Headers        []Header
+}
+
+// Header is a header of a record. A nil Value is null.
+type Header struct {
+	Key   []byte
+	Value []byte
+}
+
+// Shape is what a walk over the records learns of each without keeping it.
+type Shape struct {
+	OffsetDelta    int32
+	TimestampDelta int64
+	KeySize        int32 // -1 is null
+	ValueSize      int32 // -1 is null
+}
+
+// Records is an iterator over the records of a batch. Each batch is walked by
+// one goroutine:
+//
+//	records := batch.Records(limit)
+//	defer records.Close()
+//	for records.Next() { use(records.Record()) }
+//	err := records.Err()
+type Records struct {
+	batch Batch
+	in    source
+	left  int32
+	limit int
+	rec   Record
+	err   error
+}
+
+// Records starts a walk. A record of more than limit bytes ends it with an
+// error before memory is taken for it.
+func (b Batch) Records(limit int) *Records {
+	r := &Records{batch: b, left: b.Count(), limit: limit}
+	r.err = r.in.open(b)
+	return r
+}
+
+// Next steps to the next record. It reports false at the end and on an error.
+func (r *Records) Next() bool {
+	if r.err != nil || r.left <= 0 {
+		r.finish()
+		return false
+	}
+	r.left--
+	if r.err = r.readRecord(); r.err != nil {
+		return false
+	}
+	return true
+}
+
+func (r *Records) finish() {
+	if r.err == nil && r.left == 0 {
+		r.left = -1
+		r.err = r.in.atEnd()
+	}
+}
+
+// Record is the record that Next stepped to.
+func (r *Records) Record() *Record { return &r.rec }
+
+// Err is nil when the walk reached the end of a sound batch.
+func (r *Records) Err() error { return r.err }
+
+// Close gives the buffers back.
+func (r *Records) Close() { r.in.close() }
+
+func (r *Records) readRecord() error {
+	size, err := r.in.varint()
+	if err != nil {
+		return err
+	}
+	if size < 0 || int(size) > r.limit {
+		return fmt.Errorf("record of %d bytes: %w", size, ErrCorrupt)
+	}
+	body, err := r.in.take(int(size))
+	if err != nil {
+		return err
+	}
+	in := source{buf: body}
+	shape, err := in.recordHead()
+	if err != nil {
+		return err
+	}
+	rec := &r.rec
+	rec.OffsetDelta, rec.TimestampDelta = shape.OffsetDelta, shape.TimestampDelta
+	rec.Offset = r.batch.BaseOffset() + int64(shape.OffsetDelta)
+	rec.Timestamp = r.batch.recordTimestamp(shape.TimestampDelta)
+	if rec.Key, err = in.bytes(); err != nil {
+		return err
+	}
+	if rec.Value, err = in.bytes(); err != nil {
+		return err
+	}
+	if rec.Headers, err = in.headers(rec.Headers[:0]); err != nil {
+		return err
+	}
+	return in.atEnd()
+}
+
+func (b Batch) recordTimestamp(delta int64) int64 {
+	if b.LogAppendTime() {
+		return b.MaxTimestamp()
+	}
+	return b.BaseTimestamp() + delta
+}
+
+// RecordTimestamp is the timestamp of a record of this batch.
+func (b Batch) RecordTimestamp(s Shape) int64 { return b.recordTimestamp(s.TimestampDelta) }
+
+// Walk calls visit with the shape of each record in order, in memory that
+// does not grow with the records, and checks that they fill the batch. It
+// allocates nothing for an uncompressed batch when visit does not.
+//
+// Hot path: every produced batch is walked.
+func (b Batch) Walk(visit func(Shape) error) error {
+	in := sources.Get().(*source)
+	defer sources.Put(in)
+	defer in.close()
+	if err := in.open(b); err != nil {
+		return err
+	}
+	for n := b.Count(); n > 0; n-- {
+		shape, err := in.recordShape()
+		if err != nil {
+			return err
+		}
+		if err := visit(shape); err != nil {
+			return err
+		}
+	}
+	return in.atEnd()
+}
+
+// recordShape reads one record and skips what it carries.
+func (in *source) recordShape() (Shape, error) {
+	size, err := in.varint()
+	if err != nil {
+		return Shape{}, err
+	}
+	start := in.consumed()
+	if size < 0 || !in.mayHold(int64(size)) {
+		return Shape{}, fmt.Errorf("record of %d bytes: %w", size, ErrCorrupt)
+	}
+	shape, err := in.recordHead()
+	if err != nil {
+		return Shape{}, err
+	}
+	if shape.KeySize, err = in.skipBytes(); err != nil {
+		return Shape{}, err
+	}
+	if shape.ValueSize, err = in.skipBytes(); err != nil {
+		return Shape{}, err
+	}
+	if err := in.skipHeaders(); err != nil {
+		return Shape{}, err
+	}
+	if read := in.consumed() - start; read != int64(size) {
+		return Shape{}, fmt.Errorf("record of %d bytes holds %d: %w", size, read, ErrCorrupt)
+	}
+	return shape, nil
+}
+
+// recordHead reads attributes, timestamp delta and offset delta.
+func (in *source) recordHead() (shape Shape, err error) {
+	if _, err = in.byte(); err != nil {
+		return shape, err
+	}
+	if shape.TimestampDelta, err = in.varlong(); err != nil {
+		return shape, err
+	}
+	shape.OffsetDelta, err = in.varint()
+	return shape, err
+}
+
+func (in *source) headers(dst []Header) ([]Header, error) {
+	n, err := in.varint()
+	if err != nil {
+		return dst, err
+	}
+	if n < 0 || int(n) > len(in.buf)-in.at {
+		return dst, fmt.Errorf("%d headers: %w", n, ErrCorrupt)
+	}
+	for range n {
+		var h Header
+		if h.Key, err = in.bytes(); err != nil {
+			return dst, err
+		}
+		if h.Key == nil {
+			return dst, fmt.Errorf("header without key: %w", ErrCorrupt)
+		}
+		if h.Value, err = in.bytes(); err != nil {
+			return dst, err
+		}
+		dst = append(dst, h)
+	}
+	return dst, nil
+}
+
+func (in *source) skipHeaders() error {
+	n, err := in.varint()
+	if err != nil {
+		return err
+	}
+	if n < 0 || !in.mayHold(int64(n)) {
+		return fmt.Errorf("%d headers: %w", n, ErrCorrupt)
+	}
+	for range n {
+		size, err := in.skipBytes()
+		if err != nil {
+			return err
+		}
+		if size < 0 {
+			return fmt.Errorf("header without key: %w", ErrCorrupt)
+		}
+		if _, err := in.skipBytes(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errMalformed has no facts because it is returned for any broken varint.
+var errMalformed = errors.Join(errors.New("malformed varint"), ErrCorrupt)
+
+// decompressedMax bounds the work that one batch can cause.
+const decompressedMax = math.MaxInt32
