@@ -549,3 +549,26 @@ func removeFile(fsys vfs.FS, path string) (removed bool, err error) {
 		return false, err
 	}
 }
+
+// CloseFiles gives back every descriptor; the log stays usable.
+func (l *Log) CloseFiles() {
+	for _, s := range *l.segments.Load() {
+		s.closeFiles()
+	}
+}
+
+// FirstSegmentBase is the base offset of the first segment.
+func (l *Log) FirstSegmentBase() int64 {
+	segments := *l.segments.Load()
+	if len(segments) == 0 {
+		return l.LogStartOffset()
+	}
+	return segments[0].base
+}
+
+// String is the form that Kafka logs a log in.
+func (l *Log) String() string {
+	m := l.readMarks()
+	return fmt.Sprintf("Log(dir=%s, topic=%s, partition=%d, highWatermark=%d, lastStableOffset=%d, logStartOffset=%d, logEndOffset=%d)",
+		l.Dir(), l.partition.Topic, l.partition.Partition, m.high.Offset, m.lastStable().Offset, m.start, m.end.Offset)
+}

@@ -1,0 +1,155 @@
+package logmanager
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gregor/pkg/commitlog"
+	"gregor/pkg/model"
+	"gregor/pkg/vfs"
+)
+
+// Checkpoint files of a log directory: a line of topic, partition and offset
+// for each partition.
+const (
+	recoveryPointFile = "recovery-point-offset-checkpoint"
+	logStartFile      = "log-start-offset-checkpoint"
+	highWatermarkFile = "replication-offset-checkpoint"
+	cleanerFile       = "cleaner-offset-checkpoint"
+)
+
+var checkpointFiles = []string{recoveryPointFile, logStartFile, highWatermarkFile, cleanerFile}
+
+type offsets map[model.TopicPartition]int64
+
+// readOffsets reads a checkpoint file; a missing one is empty.
+func readOffsets(fsys vfs.FS, path string) (offsets, error) {
+	lines, err := commitlog.ReadCheckpoint(fsys, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return offsets{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := parseOffsets(lines)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return found, nil
+}
+
+func parseOffsets(lines []string) (offsets, error) {
+	found := offsets{}
+	for _, line := range lines {
+		fields := strings.Fields(line)
+		if len(fields) != 3 {
+			return nil, fmt.Errorf("malformed line %.80q: %w", line, commitlog.ErrCorrupt)
+		}
+		partition, err1 := strconv.ParseInt(fields[1], 10, 32)
+		offset, err2 := strconv.ParseInt(fields[2], 10, 64)
+		if err1 != nil || err2 != nil {
+			return nil, fmt.Errorf("malformed line %.80q: %w", line, commitlog.ErrCorrupt)
+		}
+		found[model.TopicPartition{Topic: fields[0], Partition: int32(partition)}] = offset
+	}
+	return found, nil
+}
+
+func writeOffsets(fsys vfs.FS, path string, o offsets) error {
+	partitions := make([]model.TopicPartition, 0, len(o))
+	for tp := range o {
+		partitions = append(partitions, tp)
+	}
+	slices.SortFunc(partitions, model.TopicPartition.Compare)
+	var lines bytes.Buffer
+	for _, tp := range partitions {
+		fmt.Fprintf(&lines, "%s %d %d\n", tp.Topic, tp.Partition, o[tp])
+	}
+	return commitlog.WriteCheckpoint(fsys, path, len(o), lines.Bytes())
+}
+
+// HighWatermark is the checkpointed high watermark of a partition.
+func (m *Manager) HighWatermark(tp model.TopicPartition) (int64, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	offset, found := m.highWatermarks[tp]
+	return offset, found
+}
+
+// CheckpointHighWatermarks writes the high watermarks of all partitions, each
+// into the directory that its log is in. Partitions without a log are left
+// out.
+func (m *Manager) CheckpointHighWatermarks(all map[model.TopicPartition]int64) {
+	m.checkpointMu.Lock()
+	defer m.checkpointMu.Unlock()
+	byDir := map[string]offsets{}
+	m.mu.Lock()
+	for tp, offset := range all {
+		if l := m.logs[tp]; l != nil {
+			dir := l.ParentDir()
+			if byDir[dir] == nil {
+				byDir[dir] = offsets{}
+			}
+			byDir[dir][tp] = offset
+			m.highWatermarks[tp] = offset
+		}
+	}
+	m.mu.Unlock()
+	for dir, o := range byDir {
+		m.writeCheckpoint(dir, highWatermarkFile, o)
+	}
+}
+
+// CheckpointRecoveryPoints writes up to where every log is on disk.
+func (m *Manager) CheckpointRecoveryPoints() {
+	for _, dir := range m.LiveDirs() {
+		m.checkpointRecoveryPoints(dir)
+	}
+}
+
+func (m *Manager) checkpointRecoveryPoints(dir string) {
+	m.checkpointMu.Lock()
+	defer m.checkpointMu.Unlock()
+	o := offsets{}
+	for _, l := range m.logsIn(dir) {
+		o[l.Partition()] = l.RecoveryPoint()
+	}
+	m.writeCheckpoint(dir, recoveryPointFile, o)
+}
+
+// CheckpointLogStarts writes the log starts that cannot be told from the
+// first segment's name.
+func (m *Manager) CheckpointLogStarts() {
+	for _, dir := range m.LiveDirs() {
+		m.checkpointLogStarts(dir)
+	}
+}
+
+func (m *Manager) checkpointLogStarts(dir string) {
+	m.checkpointMu.Lock()
+	defer m.checkpointMu.Unlock()
+	o := offsets{}
+	for _, l := range m.logsIn(dir) {
+		if start := l.LogStartOffset(); start > l.FirstSegmentBase() {
+			o[l.Partition()] = start
+		}
+	}
+	m.writeCheckpoint(dir, logStartFile, o)
+}
+
+// writeCheckpoint reports a directory that cannot be written. checkpointMu is
+// held.
+func (m *Manager) writeCheckpoint(dir, file string, o offsets) {
+	if !m.isLive(dir) {
+		return
+	}
+	if err := writeOffsets(m.fs, filepath.Join(dir, file), o); err != nil {
+		m.fail(dir, fmt.Errorf("writing to checkpoint file %s: %w", filepath.Join(dir, file), err))
+	}
+}

@@ -1,0 +1,18 @@
+// Package logmanager keeps all logs of a broker: the log directories with
+// their locks and checkpoint files, loading and closing, retention, flushing,
+// deletion, and directories that fail.
+//
+// Manager is the main type. The broker builds, loads, starts and shuts it
+// down; replica gets and creates logs through it. It owns the goroutines of
+// its group: the scheduler (work for later), the handler of failed
+// directories, and after Start one for each periodic task.
+//
+// Lock order: Manager.checkpointMu, then Manager.mu; neither is held while a
+// log is called, except that checkpointMu is held while its files are written.
+//
+// Files of a log directory, besides the partitions: .lock, meta.properties,
+// .kafka_cleanshutdown, and the text files of checkpoint.go.
+//
+// Not here: compaction; moving a partition between directories (directories
+// ending in -future are left alone).
+package logmanager

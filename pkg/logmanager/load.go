@@ -1,0 +1,189 @@
+package logmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gregor/pkg/commitlog"
+	"gregor/pkg/model"
+	"gregor/pkg/vfs"
+)
+
+const cleanShutdownFile = ".kafka_cleanshutdown"
+
+// Load opens every log of every live directory, all directories at a time,
+// and recovers those of a directory that was not shut down in order. A
+// directory that fails goes offline; one that holds what is not Kafka's, or a
+// partition that is there twice, is a FatalError.
+func (m *Manager) Load(ctx context.Context, topicOptions func(topic string) commitlog.Options) error {
+	started := time.Now()
+	m.mu.Lock()
+	m.topicOptions = topicOptions
+	m.mu.Unlock()
+	dirs := m.LiveDirs()
+	m.log.Infof("Loading logs from log dirs ArraySeq(%s)", strings.Join(dirs, ", "))
+
+	var loaded atomic.Int64
+	errs := parallel("load log directory", len(dirs), func(i int) error {
+		n, err := m.loadDir(ctx, dirs[i])
+		loaded.Add(int64(n))
+		return err
+	})
+	for i, err := range errs {
+		var foreign *FatalError
+		switch {
+		case errors.As(err, &foreign) || errors.Is(err, context.Canceled):
+			return err
+		case err != nil:
+			if m.failNow(dirFailure{dirs[i], fmt.Errorf("loading logs: %w", err)}) && len(m.LiveDirs()) == 0 {
+				return fatal("org.apache.kafka.common.KafkaException", "Shutdown broker because all log dirs in %s have failed", strings.Join(m.opts.Dirs, ", "))
+			}
+		}
+	}
+	m.log.Infof("Loaded %d logs in %dms.", loaded.Load(), time.Since(started).Milliseconds())
+	return nil
+}
+
+// dirState is what a directory's checkpoints say.
+type dirState struct {
+	clean          bool
+	recoveryPoints offsets
+	logStarts      offsets
+}
+
+func (m *Manager) loadDir(ctx context.Context, dir string) (int, error) {
+	state, err := m.readState(dir)
+	if err != nil {
+		return 0, err
+	}
+	entries, err := m.fs.ReadDir(dir)
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		switch tp, k := parseDir(entry.Name()); k {
+		case kindForeign:
+			return 0, fatal("org.apache.kafka.common.KafkaException",
+				"Found directory %s, '%s' is not in the form of topic-partition or topic-partition.uniqueId-delete (if marked for deletion).\nKafka's log directories (and children) should only contain Kafka topic data.",
+				filepath.Join(dir, entry.Name()), entry.Name())
+		case kindLog:
+			names = append(names, entry.Name())
+		case kindDelete:
+			m.deleteLater(tp, filepath.Join(dir, entry.Name()))
+		case kindFuture:
+			m.log.Warnf("Leaving %s alone: moving replicas between log directories is not supported", filepath.Join(dir, entry.Name()))
+		}
+	}
+	return len(names), m.loadLogs(ctx, dir, names, state)
+}
+
+// readState takes the mark of a clean shutdown away, so that it holds for
+// this start only, and reads the checkpoints.
+func (m *Manager) readState(dir string) (dirState, error) {
+	var state dirState
+	switch err := m.fs.Remove(filepath.Join(dir, cleanShutdownFile)); {
+	case err == nil:
+		state.clean = true
+		if err := m.fs.SyncDir(dir); err != nil {
+			return state, err
+		}
+		m.log.Infof("Skipping recovery for all logs in %s since clean shutdown file was found", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		m.log.Infof("Attempting recovery for all logs in %s since no clean shutdown file was found", dir)
+	default:
+		return state, err
+	}
+	for _, name := range checkpointFiles {
+		path := filepath.Join(dir, name)
+		if vfs.Exists(m.fs, path) {
+			continue
+		}
+		f, err := m.fs.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return state, err
+		}
+		if err := f.Close(); err != nil {
+			return state, err
+		}
+	}
+	var err error
+	if state.recoveryPoints, err = readOffsets(m.fs, filepath.Join(dir, recoveryPointFile)); err != nil {
+		m.log.Warnf("Error occurred while reading recovery-point-offset-checkpoint file of directory %s, resetting the recovery checkpoint to 0: %s", dir, err)
+	}
+	if state.logStarts, err = readOffsets(m.fs, filepath.Join(dir, logStartFile)); err != nil {
+		m.log.Warnf("Error occurred while reading log-start-offset-checkpoint file of directory %s, resetting to the base offset of the first segment: %s", dir, err)
+	}
+	highWatermarks, err := readOffsets(m.fs, filepath.Join(dir, highWatermarkFile))
+	if err != nil {
+		return state, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for tp, offset := range highWatermarks {
+		m.highWatermarks[tp] = offset
+	}
+	return state, nil
+}
+
+// loadLogs opens the logs of a directory with the configured number of
+// workers.
+func (m *Manager) loadLogs(ctx context.Context, dir string, names []string, state dirState) error {
+	var done atomic.Int64
+	return shared("load logs", m.opts.RecoveryThreads, len(names), func(i int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return m.loadLog(dir, names[i], state, &done, len(names))
+	})
+}
+
+func (m *Manager) loadLog(dir, name string, state dirState, done *atomic.Int64, total int) error {
+	started := time.Now()
+	tp, _ := parseDir(name)
+	cfg := m.config(tp, filepath.Join(dir, name))
+	cfg.CleanShutdown = state.clean
+	cfg.RecoveryPoint = state.recoveryPoints[tp]
+	cfg.LogStartOffset = state.logStarts[tp]
+	l, err := commitlog.Open(cfg)
+	if err != nil {
+		return err
+	}
+	l.CloseFiles()
+	m.mu.Lock()
+	other := m.logs[tp]
+	if other == nil {
+		m.logs[tp] = l
+	}
+	m.mu.Unlock()
+	if other != nil {
+		return fatal("java.lang.IllegalStateException",
+			"Duplicate log directories for %s are found in both %s and %s. It is likely because log directory failure happened while broker was replacing current replica with future replica. Recover broker from this failure by manually deleting one of the two directories for this partition. It is recommended to delete the partition in the log directory that is known to have failed recently.",
+			tp, l.Dir(), other.Dir())
+	}
+	m.log.Infof("Completed load of %s with %d segments in %dms (%d/%d loaded in %s)", l, l.Segments(), time.Since(started).Milliseconds(), done.Add(1), total, dir)
+	return nil
+}
+
+// deleteLater removes a directory that was being deleted when the broker
+// stopped.
+func (m *Manager) deleteLater(tp model.TopicPartition, path string) {
+	dir := filepath.Dir(path)
+	m.schedule.after(m.opts.FileDeleteDelay, func() {
+		if err := m.fs.RemoveAll(path); err != nil {
+			m.fail(dir, fmt.Errorf("deleting %s: %w", path, err))
+			return
+		}
+		m.log.Infof("Deleted log for partition %s in %s.", tp, path)
+	})
+}

@@ -1,0 +1,341 @@
+package logmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"gregor/pkg/commitlog"
+	"gregor/pkg/kerr"
+	"gregor/pkg/lifecycle"
+	"gregor/pkg/logging"
+	"gregor/pkg/model"
+	"gregor/pkg/vfs"
+)
+
+// Options are a manager's settings. Zero intervals get Kafka's defaults.
+type Options struct {
+	Dirs           []string
+	InitialOffline []string // directories known to be unusable
+	FS             vfs.FS   // the real one when nil
+	Loggers        *logging.Loggers
+
+	RecoveryThreads int // num.recovery.threads.per.data.dir
+
+	RetentionCheckInterval     time.Duration // log.retention.check.interval.ms, 5 min
+	FlushCheckInterval         time.Duration // log.flush.scheduler.interval.ms, never
+	RecoveryCheckpointInterval time.Duration // log.flush.offset.checkpoint.interval.ms, 60 s
+	LogStartCheckpointInterval time.Duration // log.flush.start.offset.checkpoint.interval.ms, 60 s
+	FileDeleteDelay            time.Duration // log.segment.delete.delay.ms of the broker, 60 s
+
+	// OnDirFailure is told once of each directory that fails while the broker
+	// runs, after its logs are gone from the manager. It runs on a goroutine
+	// of the manager's.
+	OnDirFailure func(dir string)
+	// DescribeOverrides gives a topic's own settings for the log line about a
+	// new log, in Java's form of a map; "{}" when nil.
+	DescribeOverrides func(topic string) string
+}
+
+// initialDelay is how long after Start the periodic tasks first run.
+const initialDelay = 30 * time.Second
+
+func (o *Options) fill() {
+	if o.FS == nil {
+		o.FS = vfs.OS
+	}
+	if o.Loggers == nil {
+		o.Loggers = logging.Discard()
+	}
+	o.RecoveryThreads = max(1, o.RecoveryThreads)
+	for _, d := range []struct {
+		value *time.Duration
+		def   time.Duration
+	}{{&o.RetentionCheckInterval, 5 * time.Minute}, {&o.RecoveryCheckpointInterval, time.Minute},
+		{&o.LogStartCheckpointInterval, time.Minute}, {&o.FileDeleteDelay, time.Minute}} {
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+	}
+	if o.OnDirFailure == nil {
+		o.OnDirFailure = func(string) {}
+	}
+	if o.DescribeOverrides == nil {
+		o.DescribeOverrides = func(string) string { return "{}" }
+	}
+}
+
+// Manager keeps the logs of a broker. Every method is safe for concurrent use
+// after Load.
+type Manager struct {
+	opts     Options
+	fs       vfs.FS
+	log      *logrus.Entry
+	group    *lifecycle.Group
+	schedule *scheduler
+	failures chan dirFailure
+
+	// creating serialises the creation of logs, which opens files.
+	creating sync.Mutex
+
+	// checkpointMu makes one writer of checkpoint files.
+	checkpointMu sync.Mutex
+
+	// mu guards the fields below; no file is touched while it is held.
+	mu             sync.Mutex
+	logs           map[model.TopicPartition]*commitlog.Log
+	live           []string
+	offline        []string
+	locks          map[string]io.Closer
+	highWatermarks offsets
+	topicOptions   func(topic string) commitlog.Options
+	stopped        bool
+}
+
+// New creates the directories that are missing. A directory that cannot be
+// used is offline from the start; none that can is a FatalError.
+func New(opts Options) (*Manager, error) {
+	opts.fill()
+	m := &Manager{
+		opts: opts, fs: opts.FS, log: opts.Loggers.Logger("kafka.log.LogManager"),
+		group: lifecycle.NewGroup(context.Background()), schedule: newScheduler(), failures: make(chan dirFailure, 64),
+		logs: map[model.TopicPartition]*commitlog.Log{}, locks: map[string]io.Closer{}, highWatermarks: offsets{},
+	}
+	for _, dir := range opts.Dirs {
+		if slices.Contains(opts.InitialOffline, dir) || !m.usable(dir) {
+			m.offline = append(m.offline, dir)
+			continue
+		}
+		m.live = append(m.live, dir)
+	}
+	if len(m.live) == 0 {
+		return nil, fatal("kafka.common.KafkaException", "Shutdown broker because none of the specified log dirs from %s can be created or validated", strings.Join(opts.Dirs, ", "))
+	}
+	m.group.Go("log-scheduler", m.schedule.run)
+	m.group.Go("log-dir-failures", m.handleFailures)
+	return m, nil
+}
+
+// usable creates a directory if need be, and reports whether it can be read.
+func (m *Manager) usable(dir string) bool {
+	info, err := m.fs.Stat(dir)
+	if err != nil {
+		m.log.Infof("Log directory %s not found, creating it.", dir)
+		if err = m.fs.MkdirAll(dir, 0o755); err == nil {
+			info, err = m.fs.Stat(dir)
+		}
+	}
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is no directory")
+	}
+	if err == nil {
+		_, err = m.fs.ReadDir(dir)
+	}
+	if err != nil {
+		m.log.Errorf("Failed to create or validate data directory %s: %s", dir, err)
+	}
+	return err == nil
+}
+
+// Lock takes the lock of every directory, against a second broker.
+func (m *Manager) Lock() error {
+	for _, dir := range m.LiveDirs() {
+		lock, err := m.fs.Lock(filepath.Join(dir, ".lock"))
+		if errors.Is(err, vfs.ErrLocked) {
+			m.unlockAll()
+			return fatal("org.apache.kafka.common.KafkaException",
+				"Failed to acquire lock on file .lock in %s. A Kafka instance in another process or thread is using this directory.", dir)
+		}
+		if err != nil {
+			m.failNow(dirFailure{dir, fmt.Errorf("locking directory: %w", err)})
+			continue
+		}
+		m.mu.Lock()
+		m.locks[dir] = lock
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+func (m *Manager) unlockAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for dir, lock := range m.locks {
+		lock.Close()
+		delete(m.locks, dir)
+	}
+}
+
+// LiveDirs are the directories in use, as configured.
+func (m *Manager) LiveDirs() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.live)
+}
+
+// OfflineDirs are the directories that have failed.
+func (m *Manager) OfflineDirs() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.offline)
+}
+
+func (m *Manager) isLive(dir string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Contains(m.live, dir)
+}
+
+// Get returns the log of a partition, nil when there is none here.
+func (m *Manager) Get(tp model.TopicPartition) *commitlog.Log {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.logs[tp]
+}
+
+// Logs is every log, in order.
+func (m *Manager) Logs() []*commitlog.Log {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sortedLocked(func(*commitlog.Log) bool { return true })
+}
+
+func (m *Manager) logsIn(dir string) []*commitlog.Log {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sortedLocked(inDir(dir))
+}
+
+func (m *Manager) sortedLocked(which func(*commitlog.Log) bool) []*commitlog.Log {
+	found := make([]*commitlog.Log, 0, len(m.logs))
+	for _, l := range m.logs {
+		if which(l) {
+			found = append(found, l)
+		}
+	}
+	slices.SortFunc(found, func(a, b *commitlog.Log) int { return a.Partition().Compare(b.Partition()) })
+	return found
+}
+
+// GetOrCreate returns the log of a partition and creates it when it is
+// missing, in the live directory with the fewest logs. Unless the partition is
+// new none is created while a directory is offline, since it may be there. An
+// id that is not zero is written into partition.metadata of a new log.
+func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.TopicID) (*commitlog.Log, error) {
+	m.creating.Lock()
+	defer m.creating.Unlock()
+	if l := m.Get(tp); l != nil {
+		return l, nil
+	}
+	if offline := m.OfflineDirs(); !isNew && len(offline) > 0 {
+		return nil, kerr.KafkaStorageError.With("Can not create log for %s because log directories %s are offline", tp, strings.Join(offline, ","))
+	}
+	tried := m.dirsByLogs()
+	for _, dir := range tried {
+		l, err := m.create(tp, dir)
+		if err == nil && !id.IsZero() {
+			err = l.SetTopicID(id)
+		}
+		if err != nil {
+			m.fail(dir, fmt.Errorf("creating log for %s: %w", tp, err))
+			continue
+		}
+		m.mu.Lock()
+		m.logs[tp] = l
+		m.mu.Unlock()
+		m.log.Infof("Created log for partition %s in %s with properties %s", tp, l.Dir(), m.opts.DescribeOverrides(tp.Topic))
+		return l, nil
+	}
+	return nil, kerr.KafkaStorageError.With("No log directories available. Tried %s", strings.Join(tried, ", "))
+}
+
+func (m *Manager) create(tp model.TopicPartition, dir string) (*commitlog.Log, error) {
+	cfg := m.config(tp, filepath.Join(dir, tp.String()))
+	cfg.CleanShutdown = true
+	l, err := commitlog.Open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return l, m.fs.SyncDir(dir)
+}
+
+func (m *Manager) config(tp model.TopicPartition, path string) commitlog.Config {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	dir := filepath.Dir(path)
+	return commitlog.Config{FS: m.fs, Dir: path, Partition: tp, Options: m.topicOptions(tp.Topic), Loggers: m.opts.Loggers,
+		After: m.schedule.after, OnFailure: func(err error) { m.fail(dir, err) }}
+}
+
+// dirsByLogs is the live directories, the one with the fewest logs first.
+func (m *Manager) dirsByLogs() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	count := map[string]int{}
+	for _, l := range m.logs {
+		count[l.ParentDir()]++
+	}
+	dirs := slices.Clone(m.live)
+	slices.SortStableFunc(dirs, func(a, b string) int { return count[a] - count[b] })
+	return dirs
+}
+
+// UpdateTopicOptions changes the settings of all logs of a topic.
+func (m *Manager) UpdateTopicOptions(topic string, opts commitlog.Options) {
+	for _, l := range m.Logs() {
+		if l.Partition().Topic == topic {
+			l.UpdateOptions(opts)
+		}
+	}
+}
+
+// AsyncDelete takes a partition's log out of service, renames its directory
+// and has it removed after a while.
+func (m *Manager) AsyncDelete(tp model.TopicPartition) error {
+	m.mu.Lock()
+	l := m.logs[tp]
+	delete(m.logs, tp)
+	delete(m.highWatermarks, tp)
+	m.mu.Unlock()
+	if l == nil {
+		return kerr.KafkaStorageError.With("Failed to delete log for partition %s: it is not here", tp)
+	}
+	dir := l.ParentDir()
+	if err := l.RenameDir(filepath.Join(dir, deleteName(tp))); err != nil {
+		return err
+	}
+	m.checkpointRecoveryPoints(dir)
+	m.checkpointLogStarts(dir)
+	m.dropFromCheckpoint(dir, cleanerFile, tp)
+	m.log.Infof("Log for partition %s is renamed to %s and is scheduled for deletion", tp, l.Dir())
+	m.schedule.after(m.opts.FileDeleteDelay, func() {
+		if err := l.Delete(); err == nil {
+			m.log.Infof("Deleted log for partition %s in %s.", tp, l.Dir())
+		}
+	})
+	return nil
+}
+
+// dropFromCheckpoint removes a partition from a file that another part
+// writes.
+func (m *Manager) dropFromCheckpoint(dir, file string, tp model.TopicPartition) {
+	m.checkpointMu.Lock()
+	defer m.checkpointMu.Unlock()
+	o, err := readOffsets(m.fs, filepath.Join(dir, file))
+	if err != nil {
+		m.log.Warnf("Cannot read %s: %s", filepath.Join(dir, file), err)
+		return
+	}
+	if _, found := o[tp]; found {
+		delete(o, tp)
+		m.writeCheckpoint(dir, file, o)
+	}
+}

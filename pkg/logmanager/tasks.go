@@ -1,0 +1,146 @@
+package logmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"time"
+
+	"gregor/pkg/commitlog"
+	"gregor/pkg/vfs"
+)
+
+const (
+	idleFilesInterval            = time.Minute
+	producerExpiryInterval       = 10 * time.Minute
+	intervalMax                  = 365 * 24 * time.Hour // beyond it a task never runs
+	shutdownWorkersPerDir        = 2
+	neverMs                int64 = math.MaxInt64
+)
+
+// Start begins the periodic tasks.
+func (m *Manager) Start() {
+	m.log.Infof("Starting log cleanup with a period of %d ms.", m.opts.RetentionCheckInterval.Milliseconds())
+	m.every("log-retention", m.opts.RetentionCheckInterval, m.DeleteOldSegments)
+	flushMs := neverMs
+	if m.opts.FlushCheckInterval > 0 && m.opts.FlushCheckInterval < intervalMax {
+		flushMs = m.opts.FlushCheckInterval.Milliseconds()
+		m.every("log-flusher", m.opts.FlushCheckInterval, m.flushDirtyLogs)
+	}
+	m.log.Infof("Starting log flusher with a default period of %d ms.", flushMs)
+	m.every("log-recovery-point-checkpoint", m.opts.RecoveryCheckpointInterval, m.CheckpointRecoveryPoints)
+	m.every("log-start-offset-checkpoint", m.opts.LogStartCheckpointInterval, m.CheckpointLogStarts)
+	m.every("log-idle-files", idleFilesInterval, m.closeIdleFiles)
+	m.every("producer-expiry", producerExpiryInterval, m.expireProducers)
+}
+
+// every runs a task after the initial delay and then each period.
+func (m *Manager) every(name string, period time.Duration, task func()) {
+	m.group.Go(name, func(ctx context.Context) error {
+		timer := time.NewTimer(initialDelay)
+		defer timer.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-timer.C:
+				task()
+				timer.Reset(period)
+			}
+		}
+	})
+}
+
+// DeleteOldSegments applies retention to every log whose policy deletes.
+func (m *Manager) DeleteOldSegments() {
+	m.log.Debug("Beginning log cleanup...")
+	started, total := time.Now(), 0
+	for _, l := range m.Logs() {
+		if o := l.Options(); !o.Delete && o.Compact {
+			continue
+		}
+		n, err := l.DeleteOldSegments(time.Now())
+		total += n
+		if err != nil {
+			m.log.Errorf("Deleting old segments of %s failed: %s", l.Partition(), err)
+		}
+	}
+	m.log.Debugf("Log cleanup completed. %d files deleted in %d seconds", total, int(time.Since(started).Seconds()))
+}
+
+// flushDirtyLogs flushes the logs that have not been for flush.ms.
+func (m *Manager) flushDirtyLogs() {
+	for _, l := range m.Logs() {
+		if o := l.Options(); time.Since(l.LastFlush()).Milliseconds() >= o.FlushMs {
+			if err := l.Flush(); err != nil {
+				m.log.Errorf("Error flushing topic %s: %s", l.Partition().Topic, err)
+			}
+		}
+	}
+}
+
+func (m *Manager) closeIdleFiles() {
+	for _, l := range m.Logs() {
+		l.CloseIdleFiles()
+	}
+}
+
+func (m *Manager) expireProducers() {
+	for _, l := range m.Logs() {
+		l.ExpireProducers(time.Now())
+	}
+}
+
+// Shutdown ends the tasks, flushes and closes every log, writes the
+// checkpoints and marks the directories that went without an error as clean.
+// It may be called without Load having been.
+func (m *Manager) Shutdown() error {
+	m.mu.Lock()
+	twice := m.stopped
+	m.stopped = true
+	m.mu.Unlock()
+	if twice {
+		return nil
+	}
+	m.log.Info("Shutting down.")
+	err := m.group.Close()
+	dirs := m.LiveDirs()
+	err = errors.Join(append(parallel("close log directory", len(dirs), func(i int) error { return m.closeDir(dirs[i]) }), err)...)
+	m.unlockAll()
+	m.log.Info("Shutdown complete.")
+	return err
+}
+
+func (m *Manager) closeDir(dir string) error {
+	logs := m.logsIn(dir)
+	err := shared("close logs", shutdownWorkersPerDir, len(logs), func(i int) error { return flushAndClose(logs[i]) })
+	m.checkpointRecoveryPoints(dir)
+	m.checkpointLogStarts(dir)
+	if err != nil {
+		return fmt.Errorf("directory %s is not marked clean: %w", dir, err)
+	}
+	return m.markClean(dir)
+}
+
+func flushAndClose(l *commitlog.Log) error {
+	if err := l.Flush(); err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+func (m *Manager) markClean(dir string) error {
+	m.mu.Lock()
+	loaded := m.topicOptions != nil
+	m.mu.Unlock()
+	if !loaded {
+		return nil // nothing was opened, and the mark of before is still there
+	}
+	m.log.Debugf("Writing clean shutdown marker at %s", dir)
+	if err := vfs.WriteFile(m.fs, filepath.Join(dir, cleanShutdownFile), nil); err != nil {
+		return err
+	}
+	return m.fs.SyncDir(dir)
+}
