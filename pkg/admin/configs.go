@@ -110,7 +110,25 @@ func (c *Configs) Describe(ctx context.Context, r Resource, keys []string) ([]co
 	if len(keys) == 0 {
 		return entries, nil
 	}
-	return slices.DeleteFunc(entries, func(e config.Entry) bool { return !slices.Contains(keys, e.Name) }), nil
+	return choose(entries, keys), nil
+}
+
+// choose keeps the entries that are named, in the order that a hash map of
+// them alone has.
+func choose(entries []config.Entry, keys []string) []config.Entry {
+	byName := map[string]config.Entry{}
+	var names []string
+	for _, e := range entries {
+		if slices.Contains(keys, e.Name) {
+			byName[e.Name] = e
+			names = append(names, e.Name)
+		}
+	}
+	var chosen []config.Entry
+	for _, name := range config.HashOrder(names) {
+		chosen = append(chosen, byName[name])
+	}
+	return chosen
 }
 
 func isProtocolError(err error) bool {
