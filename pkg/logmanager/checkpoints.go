@@ -82,27 +82,20 @@ func (m *Manager) HighWatermark(tp model.TopicPartition) (int64, bool) {
 	return offset, found
 }
 
-// CheckpointHighWatermarks writes the high watermarks of all partitions, each
-// into the directory that its log is in. Partitions without a log are left
-// out.
-func (m *Manager) CheckpointHighWatermarks(all map[model.TopicPartition]int64) {
+// CheckpointHighWatermarks writes the high watermarks of all partitions, by
+// the log directory that they are in.
+func (m *Manager) CheckpointHighWatermarks(byDir map[string]map[model.TopicPartition]int64) {
 	m.checkpointMu.Lock()
 	defer m.checkpointMu.Unlock()
-	byDir := map[string]offsets{}
 	m.mu.Lock()
-	for tp, offset := range all {
-		if l := m.logs[tp]; l != nil {
-			dir := l.ParentDir()
-			if byDir[dir] == nil {
-				byDir[dir] = offsets{}
-			}
-			byDir[dir][tp] = offset
+	for _, all := range byDir {
+		for tp, offset := range all {
 			m.highWatermarks[tp] = offset
 		}
 	}
 	m.mu.Unlock()
-	for dir, o := range byDir {
-		m.writeCheckpoint(dir, highWatermarkFile, o)
+	for dir, all := range byDir {
+		m.writeCheckpoint(dir, highWatermarkFile, all)
 	}
 }
 

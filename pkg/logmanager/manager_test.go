@@ -49,7 +49,7 @@ func TestLogsSurviveARestart(t *testing.T) {
 				require.Equal(t, opts.Dirs[p%2], l.ParentDir(), "the directory with the fewest logs")
 				appendOne(t, l, "x")
 			}
-			m.CheckpointHighWatermarks(map[model.TopicPartition]int64{{Topic: "t", Partition: 3}: 1})
+			m.CheckpointHighWatermarks(map[string]map[model.TopicPartition]int64{opts.Dirs[1]: {{Topic: "t", Partition: 3}: 1}})
 			require.NoError(t, m.Shutdown())
 			require.True(t, vfs.Exists(fs, opts.Dirs[0]+"/.kafka_cleanshutdown"))
 
