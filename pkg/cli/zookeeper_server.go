@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,22 +38,27 @@ func zookeeperServerStart(ctx context.Context, env *Env, args []string) int {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	z := &zkCommand{env: env, loggers: logging.New(env.Stdout)}
-	setMemoryLimit(env.Getenv("KAFKA_HEAP_OPTS"))
+	z := &zkCommand{env: env, loggers: serverLoggers(env)}
+	defer z.loggers.Close()
 	cfg, status := z.configure(args)
 	if status != 0 {
 		return status
 	}
-	z.loggers.Logger(zkMainClass).Info("Starting server")
+	log := z.loggers.Logger(zkMainClass)
+	limitMemory(env.Getenv("KAFKA_HEAP_OPTS"), cgroupLimit("/sys/fs/cgroup", "/proc/self/cgroup"), log)
+	log.Info("Starting server")
 	s, err := server.Start(ctx, cfg)
 	if err != nil {
 		return z.startFailed(err)
 	}
-	status = 0
+	status = zkUnexpected
 	select {
 	case sig := <-signals:
 		status = signalBase + int(sig.(syscall.Signal))
 	case <-s.Done():
+		if ctx.Err() != nil {
+			status = 0
+		}
 	}
 	if err := s.Close(); err != nil {
 		return z.fail(zkUnexpected, zkMainClass, "Unexpected exception, exiting abnormally", err.Error())
@@ -155,19 +159,7 @@ func (z *zkCommand) fail(status int, class, message string, details ...string) i
 // logError logs an error with the lines that stand below it, where Java
 // prints an exception.
 func (z *zkCommand) logError(class, message string, details ...string) {
-	z.loggers.Logger(class).Error(message)
-	fmt.Fprintln(z.env.Stdout, strings.Join(details, "\n"))
-}
-
-// setMemoryLimit takes the -Xmx of JVM options as the Go runtime's limit.
-func setMemoryLimit(opts string) {
-	for _, word := range strings.Fields(opts) {
-		if text, ok := strings.CutPrefix(word, "-Xmx"); ok {
-			if limit, ok := parseJavaSize(text); ok {
-				debug.SetMemoryLimit(limit)
-			}
-		}
-	}
+	z.loggers.Logger(class).WithError(errors.New(strings.Join(details, "\n"))).Error(message)
 }
 
 // parseJavaSize reads a size as the JVM does: a number with k, m, g or t.
