@@ -6,6 +6,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gregor/pkg/logging"
+	"gregor/pkg/logmanager"
 	"gregor/pkg/metadata"
 	"gregor/pkg/replica"
 )
@@ -26,6 +27,7 @@ type ClusterOptions struct {
 	Replicas         *replica.Manager
 	Topics           AutoTopicCreator
 	AutoCreateTopics func() bool // auto.create.topics.enable
+	LogDirs          func() []logmanager.DirDescription
 	Loggers          *logging.Loggers
 }
 
@@ -45,6 +47,7 @@ func NewCluster(options ClusterOptions) *Cluster {
 // Register enters the family's handlers.
 func (c *Cluster) Register(r *Router) {
 	r.Handle(3, c.metadata)
+	r.Handle(35, c.describeLogDirs)
 	r.Handle(60, c.describeCluster)
 }
 

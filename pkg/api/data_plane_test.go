@@ -9,8 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"gregor/pkg/commitlog"
 	"gregor/pkg/compress"
 	"gregor/pkg/logging"
+	"gregor/pkg/logmanager"
 	"gregor/pkg/metadata"
 	"gregor/pkg/model"
 	"gregor/pkg/record"
@@ -26,7 +28,7 @@ type dataPlane struct {
 	router   *Router
 	replicas *replica.Manager
 	cache    *metadata.Cache
-	logs     *testLogs
+	logs     *logmanager.Manager
 	data     *Data
 	cluster  *Cluster
 	settings replica.TopicSettings
@@ -55,7 +57,7 @@ func (c *creator) AutoCreate(_ context.Context, topics []string) []error {
 
 func newDataPlane(t testing.TB) *dataPlane {
 	loggers := logging.Discard()
-	p := &dataPlane{t: t, router: NewRouter(), logs: newTestLogs(t), epoch: 100}
+	p := &dataPlane{t: t, router: NewRouter(), logs: newTestLogs(t, loggers), epoch: 100}
 	p.settings = replica.TopicSettings{MinInSyncReplicas: 1, CompressionType: "producer"}
 	p.cache = metadata.New(1, "cluster-id", loggers)
 	p.replicas = replica.New(replica.Options{
@@ -71,11 +73,24 @@ func newDataPlane(t testing.TB) *dataPlane {
 	t.Cleanup(func() { require.NoError(t, p.replicas.Close()) })
 	p.data = NewData(DataOptions{Replicas: p.replicas, Metadata: p.cache, FetchMaxBytes: 57671680, FetchSessionSlots: 10, Loggers: loggers})
 	p.cluster = NewCluster(ClusterOptions{Metadata: p.cache, Replicas: p.replicas, Topics: &p.creator,
-		AutoCreateTopics: func() bool { return p.autoMake }, Loggers: loggers})
+		AutoCreateTopics: func() bool { return p.autoMake }, LogDirs: p.logs.DescribeDirs, Loggers: loggers})
 	p.data.Register(p.router)
 	p.cluster.Register(p.router)
 	(&ControlPlane{Replicas: p.replicas}).Register(p.router)
 	return p
+}
+
+// newTestLogs are the logs of a new broker with two directories, one of them
+// out of order.
+func newTestLogs(t testing.TB, loggers *logging.Loggers) *logmanager.Manager {
+	t.Helper()
+	dir, offline := t.TempDir(), t.TempDir()
+	logs, err := logmanager.New(logmanager.Options{Dirs: []string{dir, offline}, InitialOffline: []string{offline}, Loggers: loggers})
+	require.NoError(t, err)
+	require.NoError(t, logs.Lock())
+	require.NoError(t, logs.Load(t.Context(), func(string) commitlog.Options { return commitlog.DefaultOptions() }))
+	t.Cleanup(func() { require.NoError(t, logs.Shutdown()) })
+	return logs
 }
 
 // request puts a body in the frame of a client.
@@ -146,7 +161,7 @@ func (p *dataPlane) assign(topic string, partitions int, epoch, leader int32, is
 	ut := kmsg.UpdateMetadataRequestTopicState{Topic: topic, TopicID: [16]byte{0xee, 1}}
 	for i := range partitions {
 		lt.PartitionStates = append(lt.PartitionStates, kmsg.LeaderAndISRRequestTopicPartition{Partition: int32(i),
-			ControllerEpoch: 1, Leader: leader, LeaderEpoch: epoch, ISR: isr, Replicas: replicas, IsNew: epoch == 0})
+			ControllerEpoch: 1, Leader: leader, LeaderEpoch: epoch, ISR: isr, Replicas: replicas, IsNew: true})
 		ut.PartitionStates = append(ut.PartitionStates, kmsg.UpdateMetadataRequestTopicPartition{Partition: int32(i),
 			ControllerEpoch: 1, Leader: leader, LeaderEpoch: epoch, ISR: isr, Replicas: replicas})
 	}

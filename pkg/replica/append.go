@@ -36,10 +36,8 @@ type AppendRequest struct {
 	Appends  []Append
 }
 
-// Append writes every set of records to its log and, with acks -1, waits
-// until they are committed: below the high watermark, with enough replicas in
-// sync. The results are in the request's appends. What has not been committed
-// when the time is up stays in the log and answers REQUEST_TIMED_OUT.
+// Append writes every set of records to its log and waits until they are
+// acknowledged as asked for. The results are in the request's appends.
 //
 // Hot path: no allocation besides the waiting.
 func (m *Manager) Append(ctx context.Context, req *AppendRequest) {
@@ -47,19 +45,21 @@ func (m *Manager) Append(ctx context.Context, req *AppendRequest) {
 	m.Await(ctx, req)
 }
 
-// Write is the first half of Append: it writes to the logs and does not wait.
-// A caller whose appends must be in the order of its calls orders the calls
-// of Write and waits elsewhere.
+// Write is the first half of Append, for those who have something to do
+// before they wait: it writes every set of records to its log. What failed is
+// settled; the records are not needed any more.
 func (m *Manager) Write(req *AppendRequest) {
 	for i := range req.Appends {
 		m.append(req, &req.Appends[i])
 	}
 }
 
-// Await is the second half of Append: it waits as the request's Acks and
-// Timeout say. The records are not needed any more.
+// Await is the second half of Append: with acks -1 it waits until what Write
+// wrote is committed, that is below the high watermark, with enough replicas
+// in sync. What is not when the time is up, or ctx done, stays in the log and
+// answers REQUEST_TIMED_OUT.
 func (m *Manager) Await(ctx context.Context, req *AppendRequest) {
-	if req.Acks != -1 || committed(req.Appends) {
+	if committed(req.Appends) {
 		return
 	}
 	keys := make([]model.TopicPartition, 0, len(req.Appends))

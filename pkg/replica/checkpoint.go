@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"maps"
-	"path/filepath"
 	"time"
 
 	"gregor/pkg/model"
@@ -45,7 +44,7 @@ func (m *Manager) checkpointHighWatermarks() {
 		if log == nil || p.offline.Load() {
 			continue
 		}
-		dir := filepath.Dir(log.Dir())
+		dir := log.ParentDir()
 		if marks[dir] == nil {
 			marks[dir] = map[model.TopicPartition]int64{}
 		}

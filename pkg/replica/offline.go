@@ -45,7 +45,7 @@ func (m *Manager) takeOffline(dir string) {
 	var names []string
 	for _, p := range m.Partitions() {
 		log := p.Log()
-		if log == nil || p.offline.Load() || filepath.Dir(log.Dir()) != filepath.Clean(dir) {
+		if log == nil || p.offline.Load() || log.ParentDir() != filepath.Clean(dir) {
 			continue
 		}
 		names = append(names, p.TopicPartition.String())
