@@ -26,6 +26,7 @@ const (
 	clientInt    clientKind = "INT"
 	clientLong   clientKind = "LONG"
 	clientString clientKind = "STRING"
+	clientDouble clientKind = "DOUBLE"
 )
 
 // adminKeys are the settings that an AdminClient over PLAINTEXT reads. The
