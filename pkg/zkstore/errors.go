@@ -111,6 +111,7 @@ var (
 	ErrBadVersion     error = &Error{Code: CodeBadVersion}
 	ErrNotEmpty       error = &Error{Code: CodeNotEmpty}
 	ErrNoAuth         error = &Error{Code: CodeNoAuth}
+	ErrInvalidACL     error = &Error{Code: CodeInvalidACL}
 	ErrConnectionLoss error = &Error{Code: CodeConnectionLoss}
 
 	// ErrSessionExpired ends every operation whose session was lost. The

@@ -97,11 +97,12 @@ func (r *Raw) SessionID() int64 {
 }
 
 // Abandon ends the connection and leaves the session to its timeout, with its
-// ephemeral nodes, as a process does that just ends.
+// ephemeral nodes, as a process does that just ends. It does not wait for the
+// client library's goroutines, which take up to a second to notice.
 func (r *Raw) Abandon() {
 	r.over.Store(true)
 	r.session.lose("abandoned")
-	r.Close()
+	r.group.Go("zookeeper-abandoned", func(context.Context) error { r.session.close(); return nil })
 }
 
 // Close ends the session; its ephemeral nodes go.
@@ -110,6 +111,10 @@ func (r *Raw) Close() {
 	r.session.close()
 	r.group.Close() //nolint:errcheck // its goroutines return none
 }
+
+// Ready waits until requests are answered, or until every server was tried in
+// vain.
+func (r *Raw) Ready(ctx context.Context) error { return r.ready(ctx, "") }
 
 // ready waits for a connection first, so that a request does not lie in the
 // library's queue without an end. It fails like a lost connection when every

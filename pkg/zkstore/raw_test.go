@@ -100,7 +100,7 @@ func TestRawAbandonKeepsEphemerals(t *testing.T) {
 	gone := openRaw(t, zk.Addr())
 	_, err := gone.Create(ctx, "/e", nil, zkstore.FlagEphemeral, world())
 	require.NoError(t, err)
-	gone.Abandon()
+	gone.Abandon() // and the test's end closes it, which waits for its goroutines
 	left := openRaw(t, zk.Addr())
 	require.Equal(t, []string{"/", "/e"}, tree(t, left, "/"))
 
