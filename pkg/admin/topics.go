@@ -29,6 +29,7 @@ type ControllerState interface {
 
 // TopicsOptions are what Topics works with.
 type TopicsOptions struct {
+	ID         model.BrokerID
 	ZK         *ZK
 	Controller ControllerState
 	Metadata   *metadata.Cache
@@ -55,6 +56,9 @@ func NewTopics(o TopicsOptions) *Topics {
 	return &Topics{TopicsOptions: o, log: o.Loggers.Logger("kafka.server.ZkAdminManager"),
 		auto: o.Loggers.Logger("kafka.server.DefaultAutoTopicCreationManager"), inFlight: map[string]bool{}}
 }
+
+// prefix is how Kafka's administration begins its lines.
+func (t *Topics) prefix() string { return fmt.Sprintf("[Admin Manager on Broker %d]: ", t.ID) }
 
 // CreateTopics answers a request of any version. It returns when the leaders
 // of what it created are in this broker's metadata cache, or the request's
@@ -196,15 +200,15 @@ func (t *Topics) refused(err error, line string, quiet bool) error {
 	if errors.As(err, &bad) {
 		err = kerr.InvalidConfig.With("%s", bad.Text)
 	}
-	known := kerr.Of(err)
-	text := fmt.Sprintf("%s\n%s: %v", line, known.JavaClass(), err)
+	entry := t.log.WithError(err)
+	line = t.prefix() + line
 	switch {
 	case quiet:
-		t.log.Debug(text)
-	case known == kerr.UnknownServerError:
-		t.log.Error(text)
+		entry.Debug(line)
+	case kerr.Of(err) == kerr.UnknownServerError:
+		entry.Error(line)
 	default:
-		t.log.Info(text)
+		entry.Info(line)
 	}
 	return err
 }
@@ -378,7 +382,7 @@ func (t *Topics) deleteOne(ctx context.Context, one *kmsg.DeleteTopicsResponseTo
 		err = nil // waits together with the first
 	}
 	if err != nil {
-		t.log.Errorf("Error processing delete topic request for topic %s\n%s: %v", name, kerr.Of(err).JavaClass(), err)
+		t.log.WithError(err).Errorf("%sError processing delete topic request for topic %s", t.prefix(), name)
 	} else {
 		waiting[name] = 0
 	}

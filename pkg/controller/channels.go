@@ -153,7 +153,7 @@ func (ch *channel) run(ctx context.Context) error {
 		}
 		var faults faults
 		for {
-			resp, err := ch.deliver(ctx, &conn, o.req)
+			resp, what, err := ch.deliver(ctx, &conn, o.req)
 			if err == nil {
 				ch.answered(conn.LastCorrelationID(), o, resp)
 				break
@@ -162,7 +162,7 @@ func (ch *channel) run(ctx context.Context) error {
 				return nil
 			}
 			if faults.mention(time.Now()) {
-				ch.thread.Warnf("%v", err)
+				ch.thread.Trouble(err, "%s", what)
 			}
 			select {
 			case <-ctx.Done():
@@ -185,24 +185,24 @@ func (f *faults) mention(now time.Time) bool {
 	return true
 }
 
-// deliver makes one attempt, over a new connection if there is none.
-func (ch *channel) deliver(ctx context.Context, conn **client.Conn, req kmsg.Request) (kmsg.Response, error) {
+// deliver makes one attempt, over a new connection if there is none. When it
+// fails, what says in Kafka's words what failed.
+func (ch *channel) deliver(ctx context.Context, conn **client.Conn, req kmsg.Request) (resp kmsg.Response, what string, err error) {
 	if *conn == nil {
 		next, err := ch.dial(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("Controller %d's connection to broker %s was unsuccessful\n%w", ch.owner.opts.ID, ch.node(), err)
+			return nil, fmt.Sprintf("Controller %d's connection to broker %s was unsuccessful", ch.owner.opts.ID, ch.node()), err
 		}
 		*conn = next
 		ch.thread.Infof("Controller %d connected to %s for sending state change requests", ch.owner.opts.ID, ch.node())
 	}
-	resp, err := (*conn).Request(ctx, req)
-	if err != nil {
+	if resp, err = (*conn).Request(ctx, req); err != nil {
 		(*conn).Close()
 		*conn = nil
-		return nil, fmt.Errorf("Controller %d epoch %d fails to send request %s to broker %s. Reconnecting to broker.\n%w",
-			ch.owner.opts.ID, ch.owner.epoch, requestName(req), ch.node(), err)
+		return nil, fmt.Sprintf("Controller %d epoch %d fails to send request %s to broker %s. Reconnecting to broker.",
+			ch.owner.opts.ID, ch.owner.epoch, requestName(req), ch.node()), err
 	}
-	return resp, nil
+	return resp, "", nil
 }
 
 func (ch *channel) dial(ctx context.Context) (*client.Conn, error) {

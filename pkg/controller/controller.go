@@ -231,7 +231,7 @@ func (c *Controller) loop(ctx context.Context) error {
 			c.resign()
 			c.reelect()
 		default:
-			c.log.events.Errorf("Error processing event %s: %v", e.name, err)
+			c.log.events.Failure(err, "Error processing event %s", e.name)
 		}
 	}
 }
@@ -307,7 +307,7 @@ func (c *Controller) elect() error {
 		c.reelect()
 		return nil
 	}
-	c.log.controller.Errorf("Error while electing or becoming controller on broker %d. Trigger controller movement immediately: %v", c.opts.ID, err)
+	c.log.controller.Failure(err, "Error while electing or becoming controller on broker %d. Trigger controller movement immediately", c.opts.ID)
 	c.retryAt = time.Now().Add(electionPause)
 	if err := c.zk.ResignController(ctx, fence); err != nil && !errors.Is(err, zkstore.ErrControllerMoved) {
 		return err

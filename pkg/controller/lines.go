@@ -28,6 +28,16 @@ func (l line) at(level logrus.Level, format string, args []any) {
 	}
 }
 
+// Failure writes an ERROR line with the exception behind it.
+func (l line) Failure(err error, format string, args ...any) {
+	l.entry.WithError(err).Log(logrus.ErrorLevel, l.prefix+fmt.Sprintf(format, args...))
+}
+
+// Trouble writes a WARN line with the exception behind it.
+func (l line) Trouble(err error, format string, args ...any) {
+	l.entry.WithError(err).Log(logrus.WarnLevel, l.prefix+fmt.Sprintf(format, args...))
+}
+
 func (l line) on(level logrus.Level) bool { return l.entry.Logger.IsLevelEnabled(level) }
 
 // lines are the loggers of the controller, by Kafka's class names.
@@ -65,4 +75,18 @@ func newLines(loggers *logging.Loggers, id model.BrokerID) *lines {
 // stateChange is the state change logger of one controller epoch.
 func (l *lines) stateChange(epoch model.ControllerEpoch) line {
 	return line{l.state, fmt.Sprintf("[Controller id=%d epoch=%d] ", l.id, epoch)}
+}
+
+// stateError is why a partition or replica cannot change its state.
+type stateError struct{ class, text string }
+
+func (e *stateError) Error() string     { return e.text }
+func (e *stateError) JavaClass() string { return e.class }
+
+func stateChangeFailed(format string, args ...any) error {
+	return &stateError{"kafka.common.StateChangeFailedException", fmt.Sprintf(format, args...)}
+}
+
+func illegalState(format string, args ...any) error {
+	return &stateError{"java.lang.IllegalStateException", fmt.Sprintf(format, args...)}
 }

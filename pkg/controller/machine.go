@@ -1,10 +1,6 @@
 package controller
 
-import (
-	"fmt"
-
-	"gregor/pkg/model"
-)
+import "gregor/pkg/model"
 
 // settings are what the machine goes by.
 type settings struct {
@@ -62,7 +58,7 @@ func (m *machine) movePartitions(list []*partition, to PartitionState, by strate
 			valid = append(valid, p)
 			continue
 		}
-		failed[p.TopicPartition] = fmt.Errorf("java.lang.IllegalStateException: Partition %s should be in one of the %s states before moving to %s state. Instead it is in %s state",
+		failed[p.TopicPartition] = illegalState("Partition %s should be in one of the %s states before moving to %s state. Instead it is in %s state",
 			p, join(partitionMayBecome[to]), to, p.state)
 		m.failedPartition(p, to, failed[p.TopicPartition])
 	}
@@ -87,8 +83,8 @@ func (m *machine) movePartitions(list []*partition, to PartitionState, by strate
 }
 
 func (m *machine) failedPartition(p *partition, to PartitionState, err error) {
-	m.state.Errorf("Controller %d epoch %d failed to change state for partition %s from %s to %s\n%v",
-		m.settings.ID, m.c.epoch, p, p.state, to, err)
+	m.state.Failure(err, "Controller %d epoch %d failed to change state for partition %s from %s to %s",
+		m.settings.ID, m.c.epoch, p, p.state, to)
 }
 
 // bringOnline initialises new partitions and elects leaders for the others.
@@ -286,8 +282,4 @@ func (m *machine) sendMetadata(to []model.BrokerID, partitions []*partition) {
 	b := m.newBatch()
 	b.tellMetadata(to, partitions...)
 	b.send()
-}
-
-func stateChangeFailed(format string, args ...any) error {
-	return fmt.Errorf("kafka.common.StateChangeFailedException: "+format, args...)
 }

@@ -73,7 +73,7 @@ func (m *machine) electPreferredFor(list []*partition, trigger string) error {
 	}
 	for _, p := range list {
 		if err := failed[p.TopicPartition]; err != nil {
-			m.log.controller.Errorf("Error completing replica leader election (PREFERRED) for partition %s\n%v", p, err)
+			m.log.controller.Failure(err, "Error completing replica leader election (PREFERRED) for partition %s", p)
 		}
 	}
 	return nil

@@ -36,15 +36,15 @@ func (m *machine) validReplicas(list []replica, to ReplicaState) []replica {
 			valid = append(valid, r)
 			continue
 		}
-		m.failedReplica(r, to, "java.lang.IllegalStateException: Replica %s should be in the %s states before moving to %s state. Instead it is in %s state",
-			r, join(replicaMayBecome[to]), to, now)
+		m.failedReplica(r, to, illegalState("Replica %s should be in the %s states before moving to %s state. Instead it is in %s state",
+			r, join(replicaMayBecome[to]), to, now))
 	}
 	return valid
 }
 
-func (m *machine) failedReplica(r replica, to ReplicaState, format string, args ...any) {
-	all := append([]any{m.settings.ID, m.c.epoch, r.broker, r.partition, r.partition.replicaState(r.broker), to}, args...)
-	m.state.Errorf("Controller %d epoch %d initiated state change of replica %d for partition %s from %s to %s failed\n"+format, all...)
+func (m *machine) failedReplica(r replica, to ReplicaState, err error) {
+	m.state.Failure(err, "Controller %d epoch %d initiated state change of replica %d for partition %s from %s to %s failed",
+		m.settings.ID, m.c.epoch, r.broker, r.partition, r.partition.replicaState(r.broker), to)
 }
 
 func (m *machine) moveReplicasOf(id model.BrokerID, list []replica, to ReplicaState, b *batch) error {
@@ -86,7 +86,7 @@ func (m *machine) enter(r replica, to ReplicaState) {
 func (m *machine) newReplica(r replica, b *batch) {
 	if leader := r.partition.leader; leader != nil {
 		if leader.Leader == r.broker {
-			m.failedReplica(r, NewReplica, "kafka.common.StateChangeFailedException: Replica %d for partition %s cannot be moved to NewReplica state as it is being requested to become leader", r.broker, r.partition)
+			m.failedReplica(r, NewReplica, stateChangeFailed("Replica %d for partition %s cannot be moved to NewReplica state as it is being requested to become leader", r.broker, r.partition))
 			return
 		}
 		b.tellLeader([]model.BrokerID{r.broker}, r.partition, true)
@@ -172,9 +172,9 @@ func (m *machine) removeFromISROnce(id model.BrokerID, list []replica, done map[
 		case !ok && m.c.toDelete[p.Topic]:
 			done[p.TopicPartition] = true
 		case !ok:
-			m.failedReplica(r, OfflineReplica, "kafka.common.StateChangeFailedException: Failed to change state of replica %d for partition %s since the leader and isr path in zookeeper is empty", id, p)
+			m.failedReplica(r, OfflineReplica, stateChangeFailed("Failed to change state of replica %d for partition %s since the leader and isr path in zookeeper is empty", id, p))
 		case s.ControllerEpoch > m.c.epoch:
-			m.failedReplica(r, OfflineReplica, "kafka.common.StateChangeFailedException: Leader and isr path written by another controller. This probably means the current controller with epoch %d went through a soft failure and another controller was elected with epoch %d. Aborting state change by this controller", m.c.epoch, s.ControllerEpoch)
+			m.failedReplica(r, OfflineReplica, stateChangeFailed("Leader and isr path written by another controller. This probably means the current controller with epoch %d went through a soft failure and another controller was elected with epoch %d. Aborting state change by this controller", m.c.epoch, s.ControllerEpoch))
 		case !slices.Contains(s.ISR, id):
 			s.ControllerEpoch = m.c.epoch
 			p.leader = &s
@@ -204,7 +204,7 @@ func (m *machine) removeFromISROnce(id model.BrokerID, list []replica, done map[
 		case u.Conflict:
 			again = append(again, r)
 		case u.Err != nil:
-			m.failedReplica(r, OfflineReplica, "%v", u.Err)
+			m.failedReplica(r, OfflineReplica, u.Err)
 		default:
 			r.partition.leader = &u.State
 			done[r.partition.TopicPartition] = true
