@@ -25,8 +25,9 @@ import (
 
 // The versions of Apache Kafka that are run; each brings its ZooKeeper.
 const (
-	kafka28 = "2.8.2" // our reference, ZooKeeper 3.5.9
-	kafka39 = "3.9.1" // our ceiling, ZooKeeper 3.8.4
+	gregor  = kind("gregor")
+	kafka28 = kind("2.8.2") // our reference, ZooKeeper 3.5.9
+	kafka39 = kind("3.9.1") // our ceiling, ZooKeeper 3.8.4
 )
 
 // home is the project's directory.
@@ -96,11 +97,11 @@ func script(t testing.TB, stdin, name string, args ...string) result {
 }
 
 // jars is the directory with Apache Kafka's jars, fetched by Maven once.
-func jars(t testing.TB, version string) string {
+func jars(t testing.TB, version kind) string {
 	t.Helper()
 	jarsMu.Lock()
 	defer jarsMu.Unlock()
-	dir := filepath.Join(cache(), "kafka-"+version)
+	dir := filepath.Join(cache(), "kafka-"+string(version))
 	complete := filepath.Join(dir, "complete")
 	if _, err := os.Stat(complete); err == nil {
 		return filepath.Join(dir, "libs")
@@ -132,13 +133,13 @@ func log4j(t testing.TB, level, target string) string {
 	return path
 }
 
-func javaArgs(t testing.TB, version, heap, log4j, class string, args []string) []string {
+func javaArgs(t testing.TB, version kind, heap, log4j, class string, args []string) []string {
 	t.Helper()
 	return append([]string{"-Xmx" + heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j.configuration=file:" + log4j, "-cp", jars(t, version) + "/*", class}, args...)
 }
 
 // java runs a class of Apache Kafka to its end.
-func java(t testing.TB, version, stdin, class string, args ...string) result {
+func java(t testing.TB, version kind, stdin, class string, args ...string) result {
 	t.Helper()
 	return run(t, command{Path: "java", Args: javaArgs(t, version, "256m", log4j(t, "WARN", "System.err"), class, args), Stdin: stdin})
 }
@@ -262,8 +263,6 @@ func properties(t testing.TB, path string, defaults, changes map[string]string) 
 // Kafka.
 type kind string
 
-const gregor kind = "gregor"
-
 // zooKeeper starts a ZooKeeper. A port of 0 takes a free one; dir keeps the
 // data from one start to the next.
 func zooKeeper(t testing.TB, k kind, dir string, port int) *server {
@@ -280,7 +279,7 @@ func zooKeeper(t testing.TB, k kind, dir string, port int) *server {
 		p = start(t, "zookeeper", command{Path: filepath.Join(home(), "bin", "zookeeper-server-start.sh"), Args: []string{config},
 			Env: []string{"LOG_DIR=" + t.TempDir()}})
 	} else {
-		p = start(t, "zookeeper-"+string(k), command{Path: "java", Args: javaArgs(t, string(k), "256m", log4j(t, "INFO", "System.out"),
+		p = start(t, "zookeeper-"+string(k), command{Path: "java", Args: javaArgs(t, k, "256m", log4j(t, "INFO", "System.out"),
 			"org.apache.zookeeper.server.quorum.QuorumPeerMain", []string{config})})
 	}
 	p.await("binding to port")
@@ -325,7 +324,7 @@ func broker(t testing.TB, k kind, id int, zk, dir string, changes map[string]str
 		p = start(t, fmt.Sprintf("broker-%d", id), command{Path: filepath.Join(home(), "bin", "kafka-server-start.sh"), Args: []string{config},
 			Env: []string{"LOG_DIR=" + t.TempDir()}})
 	} else {
-		p = start(t, fmt.Sprintf("broker-%d-%s", id, k), command{Path: "java", Args: javaArgs(t, string(k), "512m", log4j(t, "INFO", "System.out"),
+		p = start(t, fmt.Sprintf("broker-%d-%s", id, k), command{Path: "java", Args: javaArgs(t, k, "512m", log4j(t, "INFO", "System.out"),
 			"kafka.Kafka", []string{config})})
 	}
 	p.await("started (kafka.server.KafkaServer)")
