@@ -515,15 +515,17 @@ func (l *Log) Delete() error {
 	defer l.mu.Unlock()
 	l.closed.Store(true)
 	segments := *l.segments.Load()
-	for _, s := range segments {
-		s.closeFiles()
-	}
 	l.info("Deleting segments as the log has been deleted: %s", joinSegments(segments))
 	l.segments.Store(&segmentList{})
-	if err := l.fs.RemoveAll(l.Dir()); err != nil {
-		return l.failOn(err)
+	for _, s := range segments {
+		if err := s.markDeleted(); err != nil {
+			return l.failOn(err)
+		}
 	}
-	return nil
+	if err := l.removeFiles(segments); err != nil {
+		return err
+	}
+	return l.failOn(l.fs.RemoveAll(l.Dir()))
 }
 
 // readAll reads n bytes, for records that must be looked into.

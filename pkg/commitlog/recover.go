@@ -88,10 +88,11 @@ func (s *batchScanner) diskError(err error) error {
 // byte and builds its indexes, the epochs and the producers' state anew. It
 // returns the number of bytes cut off.
 func (l *Log) recoverSegment(s *segment, opts *Options) (cut int64, err error) {
-	if l.producers.mapEnd != s.base || l.producers.mapEnd == 0 {
-		if err := l.rebuildForRecovery(s.base, opts); err != nil {
-			return 0, err
-		}
+	// From the snapshot even when the state is there already: a snapshot
+	// forgets expired producers and all but the last batch of the others, and
+	// the next one must not depend on where the recovery began.
+	if err := l.rebuildForRecovery(s.base, opts); err != nil {
+		return 0, err
 	}
 	for _, reset := range []func() error{s.offsets.reset, s.times.reset, s.txns.reset} {
 		if err := reset(); err != nil {

@@ -86,14 +86,20 @@ func (l *Log) removeSegmentsLocked(gone segmentList, opts *Options) error {
 			return err
 		}
 	}
-	l.after(time.Duration(opts.FileDeleteDelayMs)*time.Millisecond, func() { l.removeFiles(gone) })
+	l.after(time.Duration(opts.FileDeleteDelayMs)*time.Millisecond, func() { l.removeFilesLater(gone) })
 	return nil
 }
 
-func (l *Log) removeFiles(gone segmentList) {
-	if l.closed.Load() && !vfs.Exists(l.fs, l.Dir()) || l.failed.Load() {
-		return // removed with the log, or not ours to touch any more
+// removeFilesLater is removeFiles when its time has come.
+func (l *Log) removeFilesLater(gone segmentList) {
+	if l.failed.Load() || l.closed.Load() && !vfs.Exists(l.fs, l.Dir()) {
+		return // not ours to touch any more, or removed with the log
 	}
+	l.removeFiles(gone)
+}
+
+// removeFiles removes the files of segments that markDeleted has renamed.
+func (l *Log) removeFiles(gone segmentList) error {
 	l.info("Deleting segment files %s", joinSegments(gone))
 	for _, s := range gone {
 		s.closeFiles()
@@ -101,8 +107,7 @@ func (l *Log) removeFiles(gone segmentList) {
 			path := s.path(file.ext)
 			removed, err := removeFile(l.fs, path)
 			if err != nil {
-				l.failOn(err)
-				return
+				return l.failOn(err)
 			}
 			if removed {
 				l.segLog.Infof("Deleted %s %s.", file.kind, path)
@@ -112,10 +117,10 @@ func (l *Log) removeFiles(gone segmentList) {
 			continue // a new segment took the place, and with it the snapshot
 		}
 		if err := l.removeSnapshot(s.base); err != nil {
-			l.failOn(err)
-			return
+			return l.failOn(err)
 		}
 	}
+	return nil
 }
 
 func (l segmentList) has(base int64) bool {

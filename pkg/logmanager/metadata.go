@@ -56,7 +56,7 @@ func ReadBrokerMetadata(fsys vfs.FS, dirs []string) (found *BrokerMetadata, miss
 			offline = append(offline, dir)
 			continue
 		}
-		described = append(described, fmt.Sprintf("- %s -> {broker.id=%d, cluster.id=%s, version=0}\n", dir, md.BrokerID, md.ClusterID))
+		described = append(described, fmt.Sprintf("- %s -> {broker.id=%d, version=0, cluster.id=%s}\n", dir, md.BrokerID, md.ClusterID))
 		differ = differ || found != nil && *found != md
 		found = &md
 	}
