@@ -69,7 +69,8 @@ func brokerConfig(t testing.TB, settings map[string]string) *config.Broker {
 
 func startNode(t testing.TB, settings map[string]string, ids ...model.BrokerID) *node {
 	t.Helper()
-	zks, err := server.Start(context.Background(), server.Config{DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: 100 * time.Millisecond, NoForceSync: true})
+	_, benchmark := t.(*testing.B) // which is meant to wait for the disk
+	zks, err := server.Start(context.Background(), server.Config{DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: 100 * time.Millisecond, NoForceSync: !benchmark})
 	require.NoError(t, err)
 	t.Cleanup(func() { zks.Close() })
 	n := &node{t: t}
