@@ -151,6 +151,9 @@ func (r *CreateRequest) Decode(d *Decoder) error {
 	return d.Err()
 }
 
+// FlagsKnown reports whether the flags mean something.
+func (r *CreateRequest) FlagsKnown() bool { return r.Flags >= 0 && r.Flags <= FlagTTLSequential }
+
 // PathVersionRequest is the body of delete and check.
 type PathVersionRequest struct {
 	Path    string
@@ -306,6 +309,7 @@ func DecodeMulti(d *Decoder) ([]MultiOp, error) {
 			err = r.Decode(d)
 			if h.Op == OpCreateTTL {
 				d.Long()
+				d.Fail(err)
 				err = d.Err()
 			}
 			op.Request = r

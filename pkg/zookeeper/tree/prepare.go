@@ -26,7 +26,7 @@ func (c *Caller) Permits(acl ACLs, perm int32) bool {
 
 // PrepareCreate checks a create or create2.
 func (t *Tree) PrepareCreate(c *Caller, r *jute.CreateRequest) (*jute.CreateTxn, jute.Code) {
-	if r.Flags < 0 || r.Flags > jute.FlagTTLSequential {
+	if !r.FlagsKnown() {
 		return nil, jute.BadArguments
 	}
 	if r.Flags >= jute.FlagContainer {

@@ -29,12 +29,13 @@ func NewWatches[W comparable]() *Watches[W] {
 	return &Watches[W]{data: newWatchTable[W](), child: newWatchTable[W]()}
 }
 
-// Add registers w for the next event of the kind on path.
+// Add registers w for the next event of the kind on path. Paths are taken as
+// they come: who watches the root as "" hears nothing, as in ZooKeeper.
 func (t *Watches[W]) Add(kind WatchKind, path string, w W) {
 	if kind == ChildWatches {
-		t.child.add(canonical(path), w)
+		t.child.add(path, w)
 	} else {
-		t.data.add(canonical(path), w)
+		t.data.add(path, w)
 	}
 }
 
@@ -63,14 +64,12 @@ func (t *Watches[W]) Trigger(ev Event, notify func(w W, ev Event)) {
 
 // Has reports whether w has a watch of the kind on path.
 func (t *Watches[W]) Has(kind WatchKind, path string, w W) bool {
-	path = canonical(path)
 	return kind != DataWatches && t.child.has(path, w) || kind != ChildWatches && t.data.has(path, w)
 }
 
 // Remove takes back w's watches of the kind on path and reports whether there
 // were any.
 func (t *Watches[W]) Remove(kind WatchKind, path string, w W) bool {
-	path = canonical(path)
 	had := t.Has(kind, path, w)
 	if kind != DataWatches {
 		t.child.drop(path, w)

@@ -41,7 +41,7 @@ func TestWatchesAreTakenBack(t *testing.T) {
 	w.Add(DataWatches, "/a", "x")
 	w.Add(ChildWatches, "/a", "x")
 	w.Add(DataWatches, "", "x")
-	require.True(t, w.Has(DataWatches, "/", "x"))
+	require.False(t, w.Has(DataWatches, "/", "x"))
 	require.True(t, w.Remove(ChildWatches, "/a", "x"))
 	require.False(t, w.Remove(ChildWatches, "/a", "x"))
 	require.True(t, w.Has(AnyWatches, "/a", "x"))

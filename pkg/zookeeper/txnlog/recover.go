@@ -21,6 +21,10 @@ type State struct {
 	SnapshotZxid int64
 	Replayed     int      // transactions taken from the log
 	Warnings     []string // what was passed over, for the log
+
+	// mismatch says that the last digest in the log was not the tree's. Before
+	// the last one they may differ: a snapshot can have run ahead of its name.
+	mismatch string
 }
 
 // Options of Recover.
@@ -58,6 +62,9 @@ func Recover(opts Options) (*State, error) {
 	}
 	if s.SnapshotZxid < 0 && s.Replayed > 0 && !opts.TrustEmpty {
 		return nil, fmt.Errorf("%w: No snapshot found, but there are log entries in %s; something is broken", ErrCorrupt, opts.LogDir)
+	}
+	if s.mismatch != "" {
+		s.Warnings = append(s.Warnings, s.mismatch)
 	}
 	s.dropOrphans()
 	return s, nil
@@ -158,6 +165,13 @@ func (s *State) apply(txn *jute.Txn) {
 			delete(s.Sessions, txn.SessionID)
 		}
 		s.Tree.Apply(txn)
+	}
+	if txn.HasDigest {
+		s.mismatch = ""
+		if got := s.Tree.Digest(); got != txn.Digest {
+			s.mismatch = fmt.Sprintf("The digest of the tree at zxid 0x%x is %d, and the log says %d: the nodes are not what they were",
+				uint64(txn.Zxid), got, txn.Digest)
+		}
 	}
 	s.Zxid = txn.Zxid
 	s.Replayed++

@@ -292,6 +292,17 @@ func TestGapsAreNamed(t *testing.T) {
 	require.Contains(t, strings.Join(state.Warnings, ""), "zxid 0x4 follows 0x2")
 }
 
+func TestWrongDigestIsNamed(t *testing.T) {
+	txns := sequence(4)
+	txns[1].HasDigest, txns[1].Digest = true, 7 // may be so: only the last one counts
+	txns[2].HasDigest, txns[2].Digest = true, 8
+	dir, _ := writeDir(t, txns)
+	state, err := Recover(options(dir))
+	require.NoError(t, err)
+	require.Len(t, state.Warnings, 1)
+	require.Contains(t, state.Warnings[0], "at zxid 0x3")
+}
+
 func TestLeftoversGo(t *testing.T) {
 	dir, _ := writeDir(t, sequence(2))
 	for _, name := range []string{".log.9.tmp", ".snapshot.9.tmp", "../initialize", ".other.tmp", "log.x", "snapshot"} {
