@@ -1,0 +1,272 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/pkg/commitlog"
+	"gregor/pkg/compress"
+	"gregor/pkg/kerr"
+	"gregor/pkg/logging"
+	"gregor/pkg/logmanager"
+	"gregor/pkg/metadata"
+	"gregor/pkg/model"
+	"gregor/pkg/record"
+)
+
+var _ Logs = (*logmanager.Manager)(nil)
+
+// lines collects log output of several goroutines.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// take returns what was logged since the last call, without the times.
+func (l *lines) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []string
+	for _, line := range strings.Split(strings.TrimSpace(l.b.String()), "\n") {
+		if _, rest, ok := strings.Cut(line, "] "); ok {
+			list = append(list, rest)
+		}
+	}
+	l.b.Reset()
+	return list
+}
+
+// broker is broker 1 with real logs in two directories.
+type broker struct {
+	*Manager
+	t       testing.TB
+	out     *lines
+	logs    *logmanager.Manager
+	cache   *metadata.Cache
+	dirs    []string
+	news    []LeadershipChange
+	deleted []model.TopicPartition
+	least   int // min.insync.replicas
+	request int32
+}
+
+func newBroker(t testing.TB) *broker {
+	b := &broker{t: t, out: &lines{}, least: 1, dirs: []string{t.TempDir(), t.TempDir()}}
+	b.start(b.dirs)
+	t.Cleanup(b.stop)
+	return b
+}
+
+func (b *broker) start(dirs []string) {
+	loggers := logging.New(b.out)
+	logs, err := logmanager.New(logmanager.Options{Dirs: dirs, Loggers: logging.Discard(), OnDirFailure: func(dir string) { b.DirFailed(dir) }})
+	require.NoError(b.t, err)
+	require.NoError(b.t, logs.Lock())
+	require.NoError(b.t, logs.Load(b.t.Context(), func(string) commitlog.Options { return commitlog.DefaultOptions() }))
+	b.logs = logs
+	b.cache = metadata.New(1, "cluster", logging.Discard())
+	b.Manager = New(Options{
+		BrokerID: 1, Logs: logs, Metadata: b.cache, TopicIDs: true, Loggers: loggers,
+		BrokerEpoch:        func() model.BrokerEpoch { return 50 },
+		Settings:           func(string) TopicSettings { return TopicSettings{MinInSyncReplicas: b.least} },
+		CheckpointInterval: 20 * time.Millisecond,
+		LagTimeMax:         30 * time.Second,
+		OnLeadership:       func(c LeadershipChange) { b.news = append(b.news, c) },
+		OnDeleted:          func(d []model.TopicPartition) { b.deleted = append(b.deleted, d...) },
+	})
+	b.Manager.Start()
+	logs.Start()
+}
+
+func (b *broker) stop() {
+	require.NoError(b.t, b.Close())
+	require.NoError(b.t, b.logs.Shutdown())
+}
+
+// state is one partition of a LeaderAndIsr request.
+type state struct {
+	partition, leader, epoch int32
+	isr, replicas            []int32
+}
+
+func alone(partition, epoch int32) state {
+	return state{partition, 1, epoch, []int32{1}, []int32{1}}
+}
+
+func leaderAndIsr(id byte, states ...state) *kmsg.LeaderAndISRRequest {
+	req := kmsg.NewPtrLeaderAndISRRequest()
+	req.Version, req.ControllerID, req.ControllerEpoch, req.BrokerEpoch = 5, 9, 4, 50
+	topic := kmsg.LeaderAndISRRequestTopicState{Topic: "t", TopicID: [16]byte{id}}
+	for _, s := range states {
+		topic.PartitionStates = append(topic.PartitionStates, kmsg.LeaderAndISRRequestTopicPartition{Partition: s.partition, ControllerEpoch: 4,
+			Leader: s.leader, LeaderEpoch: s.epoch, ISR: s.isr, Replicas: s.replicas, ZKVersion: 6, IsNew: true})
+	}
+	req.TopicStates = append(req.TopicStates, topic)
+	return req
+}
+
+// apply carries out a LeaderAndIsr and returns its errors as names.
+func (b *broker) apply(req *kmsg.LeaderAndISRRequest) string {
+	b.request++
+	results, err := b.BecomeLeaderOrFollower(req, b.request)
+	return outcome(results, err)
+}
+
+func outcome(results []PartitionResult, err error) string {
+	if err != nil {
+		return "refused: " + kerr.Of(err).Name
+	}
+	var names []string
+	for _, r := range results {
+		name := "NONE"
+		if r.Err != nil {
+			name = kerr.Of(r.Err).Name
+		}
+		names = append(names, fmt.Sprint(r.TopicPartition, "=", name))
+	}
+	return strings.Join(names, " ")
+}
+
+// live tells the broker which brokers live and which partitions of t exist.
+func (b *broker) live(partitions int, ids ...int32) {
+	req := kmsg.NewPtrUpdateMetadataRequest()
+	req.Version, req.ControllerID, req.ControllerEpoch, req.BrokerEpoch = 7, 9, 4, 50
+	for _, id := range ids {
+		req.LiveBrokers = append(req.LiveBrokers, kmsg.UpdateMetadataRequestLiveBroker{ID: id})
+	}
+	topic := kmsg.UpdateMetadataRequestTopicState{Topic: "t"}
+	for i := range partitions {
+		topic.PartitionStates = append(topic.PartitionStates, kmsg.UpdateMetadataRequestTopicPartition{Partition: int32(i), Leader: 1})
+	}
+	req.TopicStates = append(req.TopicStates, topic)
+	require.NoError(b.t, b.UpdateMetadata(req, 1))
+}
+
+func tp(partition int32) model.TopicPartition {
+	return model.TopicPartition{Topic: "t", Partition: partition}
+}
+
+func batch(values ...string) []byte {
+	builder := record.NewBuilder(compress.None)
+	for _, v := range values {
+		builder.Append(1, nil, []byte(v))
+	}
+	return builder.MustBuild()
+}
+
+func (b *broker) put(partition int32, acks int16, timeout time.Duration, values ...string) Append {
+	req := &AppendRequest{Acks: acks, Timeout: timeout, Appends: []Append{{TopicPartition: tp(partition), Records: batch(values...)}}}
+	b.Append(b.t.Context(), req)
+	return req.Appends[0]
+}
+
+// read fetches one partition without waiting and gives its result, with the
+// length of the records only.
+func (b *broker) read(params FetchParams, f Fetch) FetchResult {
+	fetches := []Fetch{f}
+	params.MaxBytes = 1 << 20
+	fetches[0].MaxBytes = 1 << 20
+	fetches[0].LeaderEpoch, fetches[0].LastFetchedEpoch = -1, -1
+	b.Fetch(b.t.Context(), &params, fetches)
+	defer Release(fetches)
+	return fetches[0].Result
+}
+
+func TestCapOffsets(t *testing.T) {
+	require.Equal(t, []int64{5, 3, 0}, capOffsets([]int64{9, 7, 3, 0}, 5))
+	require.Equal(t, []int64{5, 3, 0}, capOffsets([]int64{5, 3, 0}, 5))
+	require.Equal(t, []int64{2}, capOffsets([]int64{9, 7}, 2))
+	require.Empty(t, capOffsets(nil, 2))
+}
+
+// Appends, fetches, epochs and deletions at once: nothing is lost that was
+// acknowledged, and a consumer sees every record once and in order.
+func TestConcurrentUse(t *testing.T) {
+	b := newBroker(t)
+	b.live(1, 1)
+	b.apply(leaderAndIsr(7, alone(0, 0)))
+	const producers, each = 4, 50
+	var group sync.WaitGroup
+	for range producers {
+		group.Go(func() {
+			for range each {
+				if a := b.put(0, -1, time.Minute, "v"); a.Err != nil {
+					t.Error(a.Err)
+				}
+			}
+		})
+	}
+	group.Go(func() {
+		for epoch := int32(1); epoch < 20; epoch++ {
+			b.apply(leaderAndIsr(7, alone(0, epoch)))
+		}
+	})
+	group.Go(func() {
+		for offset := int64(0); offset < producers*each; {
+			fetches := []Fetch{{TopicPartition: tp(0), Offset: offset, MaxBytes: 1 << 20, LeaderEpoch: -1, LastFetchedEpoch: -1}}
+			b.Fetch(t.Context(), &FetchParams{ReplicaID: ConsumerID, MaxWait: time.Minute, MinBytes: 1, MaxBytes: 1 << 20, Isolation: commitlog.HighWatermark}, fetches)
+			r := fetches[0].Result
+			if r.Err != nil || r.Records.Length == 0 {
+				t.Errorf("offset %d: %v, %d bytes", offset, r.Err, r.Records.Length)
+				return
+			}
+			data := make([]byte, r.Records.Length)
+			if _, err := r.Records.File.ReadAt(data, r.Records.Position); err != nil {
+				t.Error(err)
+			}
+			Release(fetches)
+			for len(data) > 0 {
+				got, rest, err := record.Split(data)
+				if err != nil || got.BaseOffset() != offset {
+					t.Errorf("offset %d: %v", offset, err)
+					return
+				}
+				offset, data = got.NextOffset(), rest
+			}
+		}
+	})
+	group.Wait()
+	require.Equal(t, int64(producers*each), b.logs.Get(tp(0)).HighWatermark())
+}
+
+func BenchmarkAppend(b *testing.B) {
+	br := newBroker(b)
+	br.apply(leaderAndIsr(7, alone(0, 0)))
+	fresh := batch("some value")
+	records := bytes.Clone(fresh)
+	req := &AppendRequest{Acks: -1, Timeout: time.Second, Appends: make([]Append, 1)}
+	b.ReportAllocs()
+	for b.Loop() {
+		copy(records, fresh) // the log has stamped it
+		req.Appends[0] = Append{TopicPartition: tp(0), Records: records}
+		br.Append(b.Context(), req)
+	}
+	require.NoError(b, req.Appends[0].Err)
+}
+
+func TestAppendAllocations(t *testing.T) {
+	b := newBroker(t)
+	b.apply(leaderAndIsr(7, alone(0, 0)))
+	fresh := batch("some value")
+	records := bytes.Clone(fresh)
+	req := &AppendRequest{Acks: -1, Timeout: time.Second, Appends: make([]Append, 1)}
+	require.LessOrEqual(t, testing.AllocsPerRun(200, func() {
+		copy(records, fresh) // the log has stamped it
+		req.Appends[0] = Append{TopicPartition: tp(0), Records: records}
+		b.Append(t.Context(), req)
+	}), 1.0)
+	require.NoError(t, req.Appends[0].Err)
+}
