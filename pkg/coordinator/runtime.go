@@ -23,7 +23,7 @@ type Options[S any] struct {
 	// Loaded is called when the partition becomes owned.
 	Loaded func(state S, load Load)
 	// Unloaded is called when it is owned no longer; it answers who waits.
-	Unloaded func(state S)
+	Unloaded func(state S, unload Unload)
 	// Fire is called when a timer of the partition is due.
 	Fire func(state S, key string)
 }
@@ -35,6 +35,12 @@ type Load struct {
 	Queued    time.Duration // until the loader took it up
 	Total     time.Duration // with Queued
 	Err       error         // why reading ended early
+}
+
+// Unload tells why a partition is unloaded.
+type Unload struct {
+	Epoch   model.LeaderEpoch // of the resignation
+	Closing bool              // the broker goes down, nobody has resigned
 }
 
 // Election is what became of a call to Elect.
@@ -108,7 +114,7 @@ func (r *Runtime[S]) Close() error {
 	r.queue = nil
 	r.mu.Unlock()
 	for _, s := range shards {
-		r.unload(s)
+		r.unload(s, Unload{Epoch: model.NoLeaderEpoch, Closing: true})
 	}
 	return r.group.Close()
 }
@@ -154,7 +160,7 @@ func (r *Runtime[S]) Resign(partition int32, epoch model.LeaderEpoch) bool {
 	r.queue = slices.DeleteFunc(r.queue, func(q *shard[S]) bool { return q == s })
 	r.mu.Unlock()
 	if s != nil {
-		r.unload(s)
+		r.unload(s, Unload{Epoch: epoch})
 	}
 	return true
 }
@@ -299,7 +305,7 @@ func (r *Runtime[S]) isCurrent(s *shard[S]) bool {
 
 // unload tells the owner of a shard that was owned; one that was still
 // loading has nobody waiting and a loader that will drop it.
-func (r *Runtime[S]) unload(s *shard[S]) {
+func (r *Runtime[S]) unload(s *shard[S], why Unload) {
 	r.mu.Lock()
 	owned := s.owned
 	r.mu.Unlock()
@@ -309,5 +315,5 @@ func (r *Runtime[S]) unload(s *shard[S]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unloaded = true
-	r.opts.Unloaded(s.state)
+	r.opts.Unloaded(s.state, why)
 }

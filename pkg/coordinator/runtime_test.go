@@ -53,7 +53,7 @@ func newRuntime(log Log) *Runtime[*state] {
 		New:      func(partition int32) *state { return &state{partition: partition} },
 		Replay:   func(s *state, b []byte) error { s.replayed += string(b); return nil },
 		Loaded:   func(s *state, l Load) { s.loads = append(s.loads, l) },
-		Unloaded: func(s *state) { s.unloaded = true },
+		Unloaded: func(s *state, _ Unload) { s.unloaded = true },
 		Fire:     func(s *state, key string) { s.fired = append(s.fired, key) },
 	})
 }

@@ -64,6 +64,7 @@ type Coordinator struct {
 	runtime *coordinator.Runtime[*shard]
 
 	log     *logrus.Entry // kafka.coordinator.group.GroupCoordinator
+	groups  *logrus.Entry // kafka.coordinator.group.GroupMetadata
 	storage *logrus.Entry // kafka.coordinator.group.GroupMetadataManager
 
 	partitions int32 // of Topic; set by Start and constant from then on
@@ -93,6 +94,7 @@ func New(config Config) *Coordinator {
 			NewMemberID: newMemberID,
 		},
 		log:     config.Loggers.Logger("kafka.coordinator.group.GroupCoordinator"),
+		groups:  config.Loggers.Logger("kafka.coordinator.group.GroupMetadata"),
 		storage: config.Loggers.Logger("kafka.coordinator.group.GroupMetadataManager"),
 	}
 	c.runtime = coordinator.New(coordinator.Options[*shard]{
@@ -168,15 +170,12 @@ func (c *Coordinator) OnElection(partition int32, epoch model.LeaderEpoch) {
 // OnResignation is for the partitions that this broker leads no longer; the
 // epoch is NoLeaderEpoch when the replica is stopped without one.
 func (c *Coordinator) OnResignation(partition int32, epoch model.LeaderEpoch) {
-	shown := "None"
-	if epoch != model.NoLeaderEpoch {
-		shown = fmt.Sprintf("Some(%d)", epoch)
-	}
+	shown := epochOption(epoch)
 	c.log.Infof("%s Resigned as the group coordinator for partition %d in epoch %s", c.prefix(), partition, shown)
 	c.storage.Infof("%s Scheduling unloading of offsets and group metadata from %s", c.storagePrefix(), partitionName(partition))
 	if !c.runtime.Resign(partition, epoch) {
 		seen, _ := c.runtime.Epoch(partition)
-		c.storage.Infof("%s Not removing offsets and group metadata for %s in epoch %s since current epoch is Some(%d)", c.storagePrefix(), partitionName(partition), shown, seen)
+		c.storage.Infof("%s Not removing offsets and group metadata for %s in epoch %s since current epoch is %d", c.storagePrefix(), partitionName(partition), shown, seen)
 	}
 }
 
@@ -287,14 +286,26 @@ func (c *Coordinator) loaded(s *shard, load coordinator.Load) {
 		c.storagePrefix(), partitionName(s.partition), load.Total.Milliseconds(), load.Epoch, load.Queued.Milliseconds())
 }
 
-func (c *Coordinator) unloaded(s *shard) {
+func (c *Coordinator) unloaded(s *shard, u coordinator.Unload) {
 	now := time.Now()
 	for _, id := range slices.Sorted(maps.Keys(s.groups)) {
 		g := s.groups[id]
-		c.log.Infof("%s Unloading group metadata for %s with generation %d", c.prefix(), id, g.generation)
+		if !u.Closing {
+			c.log.Infof("%s Unloading group metadata for %s with generation %d", c.prefix(), id, g.generation)
+		}
 		c.apply(s, g, g.Unload(now))
 	}
-	c.storage.Infof("%s Finished unloading %s. Removed %d cached offsets and %d cached groups.", c.storagePrefix(), partitionName(s.partition), countOffsets(s), len(s.groups))
+	if !u.Closing {
+		c.storage.Infof("%s Finished unloading %s for coordinator epoch %s. Removed %d cached offsets and %d cached groups.",
+			c.storagePrefix(), partitionName(s.partition), epochOption(u.Epoch), countOffsets(s), len(s.groups))
+	}
+}
+
+func epochOption(epoch model.LeaderEpoch) string {
+	if epoch == model.NoLeaderEpoch {
+		return "None"
+	}
+	return fmt.Sprintf("Some(%d)", epoch)
 }
 
 func countOffsets(s *shard) int {
@@ -343,7 +354,11 @@ func (c *Coordinator) apply(s *shard, g *Group, out Effects) {
 
 func (c *Coordinator) writeLines(lines []Line) {
 	for _, l := range lines {
-		c.log.Logf(l.Level, "%s %s", c.prefix(), l.Text)
+		if l.Bare {
+			c.groups.Log(l.Level, l.Text)
+		} else {
+			c.log.Logf(l.Level, "%s %s", c.prefix(), l.Text)
+		}
 	}
 }
 

@@ -16,10 +16,12 @@ type Effects struct {
 	Store *Store // a group record to append; its outcome is the event Stored
 }
 
-// Line is a line for the log.
+// Line is a line for the log. Those that are Bare come from the group's own
+// logger, which has no prefix.
 type Line struct {
 	Level logrus.Level
 	Text  string
+	Bare  bool
 }
 
 // JoinAnswer answers a waiting JoinGroup.
@@ -61,20 +63,27 @@ type SyncResult struct {
 }
 
 func (out *Effects) infof(format string, args ...any) {
-	out.Lines = append(out.Lines, Line{logrus.InfoLevel, fmt.Sprintf(format, args...)})
+	out.line(logrus.InfoLevel, format, args...)
 }
 
 func (out *Effects) warnf(format string, args ...any) {
-	out.Lines = append(out.Lines, Line{logrus.WarnLevel, fmt.Sprintf(format, args...)})
+	out.line(logrus.WarnLevel, format, args...)
 }
 
 func (out *Effects) errorf(format string, args ...any) {
-	out.Lines = append(out.Lines, Line{logrus.ErrorLevel, fmt.Sprintf(format, args...)})
+	out.line(logrus.ErrorLevel, format, args...)
 }
 
 func (out *Effects) debugf(format string, args ...any) {
-	out.Lines = append(out.Lines, Line{logrus.DebugLevel, fmt.Sprintf(format, args...)})
+	out.line(logrus.DebugLevel, format, args...)
 }
+
+func (out *Effects) line(level logrus.Level, format string, args ...any) {
+	out.Lines = append(out.Lines, Line{Level: level, Text: fmt.Sprintf(format, args...)})
+}
+
+// bare takes the prefix off the last line.
+func (out *Effects) bare() { out.Lines[len(out.Lines)-1].Bare = true }
 
 // answerJoin ends the member's waiting in JoinGroup, if it waits.
 func (out *Effects) answerJoin(m *member, r JoinResult) {

@@ -2,8 +2,10 @@ package group
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -61,6 +63,16 @@ type member struct {
 	mustSync bool          // has not sent SyncGroup for this generation yet
 	deadline time.Time     // end of the session unless it is heard of; zero while none runs
 	allowed  time.Duration // what deadline was set with
+}
+
+// String is how Kafka's log lines show a member.
+func (m *member) String() string {
+	var names []string
+	for _, p := range m.protocols {
+		names = append(names, p.Name)
+	}
+	return fmt.Sprintf("MemberMetadata(memberId=%s, groupInstanceId=%s, clientId=%s, clientHost=%s, sessionTimeoutMs=%d, rebalanceTimeoutMs=%d, supportedProtocols=List(%s), )",
+		m.id, option(m.instance), m.clientID, m.clientHost, m.sessionTimeout.Milliseconds(), m.rebalanceTimeout.Milliseconds(), strings.Join(names, ", "))
 }
 
 func (m *member) isStatic() bool { return m.instance != nil }
@@ -206,6 +218,7 @@ func (g *Group) isFenced(memberID string, instance *string, operation string, ou
 	}
 	out.errorf("given member.id %s is identified as a known static member %s, but not matching the expected member.id %s during %s, will respond with instance fenced error",
 		memberID, *instance, current, operation)
+	out.bare()
 	return true
 }
 

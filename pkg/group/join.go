@@ -71,7 +71,7 @@ func (g *Group) joinUnknown(now time.Time, j Join, out *Effects) {
 	}
 	id := g.opts.NewMemberID(j.ClientID)
 	if j.RequireKnownID {
-		out.infof("Dynamic member with unknown member id joins group %s in %s state. Created a new member id %s and request the member to rejoin with this id.", g.id, g.state, id)
+		out.debugf("Dynamic member with unknown member id joins group %s in %s state. Created a new member id %s and request the member to rejoin with this id.", g.id, g.state, id)
 		g.pending[id] = now.Add(j.SessionTimeout)
 		out.Joins = append(out.Joins, JoinAnswer{j.Ticket, joinError(id, kerr.MemberIDRequired)})
 		return
@@ -155,6 +155,9 @@ func (g *Group) addAndRebalance(now time.Time, id string, j Join, out *Effects) 
 		id: id, instance: j.Instance, clientID: j.ClientID, clientHost: j.ClientHost,
 		sessionTimeout: j.SessionTimeout, rebalanceTimeout: j.RebalanceTimeout,
 		protocolType: j.ProtocolType, protocols: j.Protocols, isNew: true,
+	}
+	if m.isStatic() {
+		out.infof("Adding new static member %s to group %s with member id %s.", option(j.Instance), g.id, id)
 	}
 	g.add(m, j.Ticket)
 	m.allow(now, newMemberTimeout)

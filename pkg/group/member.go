@@ -58,7 +58,7 @@ func (g *Group) Leave(now time.Time, l Leave) (*kerr.Error, Effects) {
 		return kerr.UnknownMemberID, out
 	}
 	out.infof("Member[group.instance.id %s, member.id %s] in group %s has left, removing it from the group", option(m.instance), m.id, g.id)
-	g.removeAndRebalance(now, m, "removing member "+m.id+" on LeaveGroup", &out)
+	g.removeAndRebalance(now, m, "removing member "+l.MemberID+" on LeaveGroup", &out)
 	return nil, out
 }
 

@@ -115,11 +115,13 @@ func (g *Group) electJoinedLeader(out *Effects) bool {
 	for _, m := range g.sorted() {
 		if m.join != 0 {
 			g.leader = m.id
-			out.infof("%s failed to join before rebalance timeout, while new leader %s was elected.", name(old), m.id)
+			out.infof("%s failed to join before rebalance timeout, while new leader %s was elected.", name(old), m)
+			out.bare()
 			return true
 		}
 	}
 	out.infof("%s failed to join before rebalance timeout, and the group couldn't proceed to next generation because no member joined.", name(old))
+	out.bare()
 	return false
 }
 

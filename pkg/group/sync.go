@@ -117,6 +117,9 @@ func (g *Group) assigned(now time.Time, s *Store, err *kerr.Error, out *Effects)
 	}
 	for _, m := range g.sorted() {
 		m.assignment = s.assignments[m.id]
+		if m.sync != 0 && len(m.assignment) == 0 {
+			out.warnf("Sending empty assignment to member %s of %s for generation %d with no errors", m.id, g.id, g.generation)
+		}
 		if out.answerSync(m, g.syncResult(m)) {
 			m.heard(now)
 		}
