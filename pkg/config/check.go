@@ -104,21 +104,19 @@ var voterForm = regexp.MustCompile(`^[0-9]+@[^:]*:[0-9]+$`)
 
 // throttledReplicas is a list of partition:broker pairs, or *.
 var throttledReplicas check = checkFunc{"* or partition:broker pairs, separated by commas", func(k *Key, v value) error {
-	proper := len(v.list) == 1 && strings.TrimSpace(v.list[0]) == "*"
-	if !proper {
-		proper = true
-		for _, pair := range v.list {
-			proper = proper && isReplicaPair(strings.TrimSpace(pair))
-		}
-	}
+	proper := !slices.ContainsFunc(v.list, func(pair string) bool { return !isReplicaPair(trim(pair)) }) ||
+		len(v.list) > 0 && trim(v.list[0]) == "*"
 	if !proper {
 		return invalid(k, "["+strings.Join(v.list, ", ")+"]", fmt.Sprintf("%s must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...", k.Name))
 	}
 	return nil
 }}
 
-// isReplicaPair reports whether text is digits, a colon, digits.
+// isReplicaPair reports whether text is digits, a colon, digits, or nothing.
 func isReplicaPair(text string) bool {
+	if text == "" {
+		return true
+	}
 	partition, broker, ok := strings.Cut(text, ":")
 	return ok && isDigits(partition) && isDigits(broker)
 }

@@ -202,11 +202,7 @@ func (s *lineScanner) next() (line []byte, number int, ok bool) {
 			}
 			natural = dropLeadingSpace(natural)
 		}
-		line = append(line, natural...)
-		if len(line) == 0 {
-			continue // nothing but a backslash
-		}
-		return line, number, true
+		return append(line, natural...), number, true
 	}
 }
 

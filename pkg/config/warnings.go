@@ -38,7 +38,8 @@ func (b *Broker) staticNames() []string {
 // say.
 func (b *Broker) warning(name string) string {
 	if k := brokerKeyByName[name]; k != nil {
-		if k.Inert == "" || k.plain(b.values[name]) == k.plain(k.defaultValue()) {
+		text := k.plain(b.values[name])
+		if k.Inert == "" || text == k.plain(k.defaultValue()) || text == shipped[name] {
 			return ""
 		}
 		return fmt.Sprintf("%s=%s has no effect: %s", name, k.dump(b.values[name]), k.Inert)
@@ -60,6 +61,13 @@ func (b *Broker) warning(name string) string {
 		text += "; did you mean " + close + "?"
 	}
 	return text
+}
+
+// shipped are values of config/server.properties, as Kafka ships it, that are
+// not the default. Nobody who keeps them asks for anything.
+var shipped = map[string]string{
+	"transaction.state.log.replication.factor": "1",
+	"transaction.state.log.min.isr":            "1",
 }
 
 // ofPlugin are settings that Kafka hands to a class named elsewhere.
