@@ -285,6 +285,7 @@ func (s *Store) createEphemeral(ctx context.Context, path string, data []byte) (
 	}
 	replace := false
 	for {
+		s.announce(s.session())
 		ops := create
 		if replace {
 			ops = append([]op{{kind: opDelete, path: path, version: anyVersion}}, create...)

@@ -85,6 +85,7 @@ func (s *Store) RegisterController(ctx context.Context, id model.BrokerID) (mode
 	if stale {
 		ops = append([]op{{kind: opDelete, path: ControllerPath, version: anyVersion}}, ops...)
 	}
+	s.announce(s.session())
 	r := s.one(ctx, op{kind: opMulti, ops: ops})
 	switch {
 	case r.err == nil:

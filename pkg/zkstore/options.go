@@ -29,8 +29,10 @@ type Options struct {
 	// only this broker writes and while it holds the lock of its data
 	// directory, so that the former process is surely gone.
 	PreviousSessionID int64
-	// OnSessionID is told the id of every session, before anything is done
-	// in it; a broker keeps it for its next start. It must not block for long.
+	// OnSessionID is told the id of a session before the first ephemeral node
+	// is made in it; a broker keeps it for its next start. A session without
+	// such nodes is not told, so that the id of one that left some behind is
+	// not forgotten for it. It must not block for long.
 	OnSessionID func(id int64)
 
 	// Dial replaces the way TCP connections are made; for tests.

@@ -29,10 +29,11 @@ type Store struct {
 	closing atomic.Bool
 
 	// mu guards the fields below. Order: mu, then session.mu.
-	mu       sync.Mutex
-	current  *session
-	handlers []*SessionHandler
-	former   []int64 // our sessions that are over; nodes of theirs are taken over
+	mu        sync.Mutex
+	current   *session
+	handlers  []*SessionHandler
+	announced int64   // the session whose id the owner was told
+	former    []int64 // our sessions that are over; nodes of theirs are taken over
 }
 
 // SessionHandler is told about the change from a lost session to the next.
@@ -110,7 +111,6 @@ func open(ctx context.Context, opts Options, servers []string, chroot string) (*
 		return nil, err
 	}
 	s.log.Infof("%sConnected.", s.prefix())
-	s.announce(first)
 	s.group.Go("zookeeper-session-manager", s.manageSessions)
 	s.group.Go("zookeeper-watches", s.watches.run)
 	return s, nil
@@ -136,8 +136,15 @@ func (s *Store) begin() (*session, error) {
 	return next, nil
 }
 
+// announce tells the owner the id of the session, once, before an ephemeral
+// node is made in it.
 func (s *Store) announce(sess *session) {
-	if id, _ := sess.identity(); s.opts.OnSessionID != nil {
+	id, _ := sess.identity()
+	s.mu.Lock()
+	known := s.announced == id
+	s.announced = id
+	s.mu.Unlock()
+	if !known && id != 0 && s.opts.OnSessionID != nil {
 		s.opts.OnSessionID(id)
 	}
 }
@@ -163,6 +170,7 @@ func (s *Store) manageSessions(ctx context.Context) error {
 // replace goes from a lost session to the next: handlers before, a new
 // session, handlers after. Only a closed store ends the attempts.
 func (s *Store) replace(ctx context.Context, old *session) error {
+	s.watches.hold()
 	s.log.Infof("%sSession expired.", s.prefix())
 	id, _ := old.identity()
 	s.mu.Lock()
@@ -184,7 +192,6 @@ func (s *Store) replace(ctx context.Context, old *session) error {
 		return nil
 	}
 	s.log.Infof("%sInitializing a new session to %s.", s.prefix(), s.opts.Connect)
-	s.watches.forget()
 	next, err := s.begin()
 	if err != nil {
 		return err
@@ -192,13 +199,12 @@ func (s *Store) replace(ctx context.Context, old *session) error {
 	if err := next.awaitConnected(ctx); err != nil {
 		return nil // closed, or lost again: the caller's loop sees which
 	}
-	s.announce(next)
 	for _, h := range handlers {
 		if h.AfterNewSession != nil {
 			h.AfterNewSession()
 		}
 	}
-	s.watches.fireAll()
+	s.watches.release()
 	return nil
 }
 

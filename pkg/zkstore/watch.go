@@ -49,6 +49,8 @@ type watches struct {
 	set      map[watchKey]bool // outstanding at the server
 	due      []watchKey        // to set if need be, and to run, in order
 	isDue    map[watchKey]bool
+	held     bool // the session is lost: nothing is set or run until release
+	releases int  // counts calls of release
 }
 
 func newWatches(s *Store) *watches {
@@ -125,11 +127,22 @@ func (w *watches) fireAll() {
 	}
 }
 
-// forget notes that the server has no watch of ours any more.
-func (w *watches) forget() {
+// hold stops everything between two sessions: the new one knows no watch, and
+// handlers of the change come before functions of watches.
+func (w *watches) hold() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.held = true
 	clear(w.set)
+}
+
+// release sets all watches in the new session and runs their functions.
+func (w *watches) release() {
+	w.mu.Lock()
+	w.held = false
+	w.releases++
+	w.mu.Unlock()
+	w.fireAll()
 }
 
 // run sets watches and then calls their functions, in that order, so that a
@@ -141,12 +154,12 @@ func (w *watches) run(ctx context.Context) error {
 			return nil
 		case <-w.wake:
 		}
-		due := w.takeDue()
+		due, release := w.takeDue()
 		if err := w.setAll(ctx, due); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
-			w.await(ctx, due)
+			w.putBack(due, release)
 			continue
 		}
 		for _, key := range due {
@@ -155,23 +168,28 @@ func (w *watches) run(ctx context.Context) error {
 	}
 }
 
-func (w *watches) takeDue() []watchKey {
+// takeDue gives what there is to do, nothing while held, and the release it
+// belongs to.
+func (w *watches) takeDue() ([]watchKey, int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.held {
+		return nil, w.releases
+	}
 	due := w.due
 	w.due = nil
 	clear(w.isDue)
-	return due
+	return due, w.releases
 }
 
-// await puts the keys back: the session was lost, and fireAll comes with the
-// next one. What is due meanwhile stays due.
-func (w *watches) await(ctx context.Context, due []watchKey) {
-	if err := w.store.session().awaitConnected(ctx); err != nil {
-		return // replaced soon; fireAll then marks everything
-	}
+// putBack is called when the session was lost under the work. The release
+// that comes with the next session resumes it, unless it has come already.
+func (w *watches) putBack(due []watchKey, release int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.releases == release {
+		w.held = true
+	}
 	for _, key := range due {
 		if len(w.watchers[key]) > 0 {
 			w.markLocked(key)

@@ -165,3 +165,29 @@ func TestWatchCancelledByItsOwnFunction(t *testing.T) {
 	other.more(t, n)
 	require.Equal(t, 1, calls.count())
 }
+
+// Handlers of the new session come before functions of watches.
+func TestWatchesComeAfterSessionHandlers(t *testing.T) {
+	zk := zookeeper(t)
+	through := newProxy(t, zk.Addr())
+	s := open(t, through.addr())
+	var told story
+	var first fired
+	s.WatchNode("/x", func() { told.add("watch"); first.fn() })
+	n := first.more(t, 0)
+	s.OnSession(zkstore.SessionHandler{
+		BeforeNewSession: func() {
+			s.WatchNode("/other", func() { told.add("other") }) // marked while nothing can be done
+			told.add("before")
+		},
+		AfterNewSession: func() {
+			_, err := s.Topics(ctx)
+			require.NoError(t, err)
+			told.add("after")
+		},
+	})
+	through.expire(t)
+	first.more(t, n)
+	within(t, "both watches", func() bool { return len(told.all()) >= 5 })
+	require.Equal(t, []string{"watch", "before", "after"}, told.all()[:3])
+}
