@@ -57,7 +57,7 @@ func kafkaTopics(ctx context.Context, env *Env, args []string) int {
 func topicOptionFailure(env *Env, o *topicOptions, err error) int {
 	status := optionFailure(env, o.parser, err)
 	if strings.HasPrefix(err.Error(), "deleteConfig ") {
-		fmt.Fprintln(env.Stderr, "(--deleteConfig has been called --delete-config since 0.8.2)")
+		fmt.Fprintln(env.Stderr, "(it is called --delete-config today)")
 	}
 	return status
 }
