@@ -80,12 +80,10 @@ func newDataPlane(t testing.TB) *dataPlane {
 	return p
 }
 
-// newTestLogs are the logs of a new broker with two directories, one of them
-// out of order.
+// newTestLogs are the logs of a new broker.
 func newTestLogs(t testing.TB, loggers *logging.Loggers) *logmanager.Manager {
 	t.Helper()
-	dir, offline := t.TempDir(), t.TempDir()
-	logs, err := logmanager.New(logmanager.Options{Dirs: []string{dir, offline}, InitialOffline: []string{offline}, Loggers: loggers})
+	logs, err := logmanager.New(logmanager.Options{Dirs: []string{t.TempDir()}, Loggers: loggers})
 	require.NoError(t, err)
 	require.NoError(t, logs.Lock())
 	require.NoError(t, logs.Load(t.Context(), func(string) commitlog.Options { return commitlog.DefaultOptions() }))
