@@ -126,7 +126,7 @@ func TestSlowReader(t *testing.T) {
 func TestRestartKeepsSessionsAndTheirNodes(t *testing.T) {
 	dir := t.TempDir()
 	s := startIn(t, dir)
-	r := open(t, s, 5*time.Second)
+	r := open(t, s, 2*time.Second)
 	require.Equal(t, jute.OK, r.call(jute.OpCreate, create("/e", 1, worldAll)).code)
 	require.NoError(t, s.Close())
 	r.closed()
@@ -135,7 +135,7 @@ func TestRestartKeepsSessionsAndTheirNodes(t *testing.T) {
 
 	s = startIn(t, dir)
 	again := connectTCP(t, s)
-	again.connect(0, 5*time.Second, r.session, r.password)
+	again.connect(0, 2*time.Second, r.session, r.password)
 	require.Equal(t, r.session, again.session)
 	require.Equal(t, jute.OK, again.call(jute.OpExists, pathWatch("/e", false)).code)
 	fresh := open(t, s, time.Second)
