@@ -6,7 +6,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"gregor/pkg/logging"
-	"gregor/pkg/logmanager"
 	"gregor/pkg/metadata"
 	"gregor/pkg/replica"
 )
@@ -27,7 +26,6 @@ type ClusterOptions struct {
 	Replicas         *replica.Manager
 	Topics           AutoTopicCreator
 	AutoCreateTopics func() bool // auto.create.topics.enable
-	LogDirs          func() []logmanager.DirDescription
 	Loggers          *logging.Loggers
 }
 

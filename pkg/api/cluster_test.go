@@ -12,7 +12,6 @@ import (
 
 	"gregor/pkg/kerr"
 	"gregor/pkg/logging"
-	"gregor/pkg/logmanager"
 	"gregor/pkg/wire"
 )
 
@@ -209,20 +208,18 @@ func TestDescribeCluster(t *testing.T) {
 }
 
 func TestDescribeLogDirs(t *testing.T) {
-	p := newDataPlane(t)
+	broken := t.TempDir()
+	p := newDataPlane(t, broken)
 	p.lead("b", 1)
 	p.lead("a", 2)
 	p.put("a", 1, "x")
-	p.cluster.LogDirs = func() []logmanager.DirDescription {
-		return append(p.logs.DescribeDirs(), logmanager.DirDescription{Dir: "/broken", Offline: true})
-	}
 	ask := func(version int16, topics []kmsg.DescribeLogDirsRequestTopic) string {
 		req := kmsg.NewPtrDescribeLogDirsRequest()
 		req.Version, req.Topics = version, topics
 		resp := p.ask(req).(*kmsg.DescribeLogDirsResponse)
 		require.Len(t, resp.Dirs, 2)
 		require.Equal(t, p.logs.LiveDirs()[0], resp.Dirs[0].Dir)
-		require.Equal(t, "/broken", resp.Dirs[1].Dir)
+		require.Equal(t, broken, resp.Dirs[1].Dir)
 		require.Equal(t, kerr.KafkaStorageError.Code, resp.Dirs[1].ErrorCode)
 		var all []string
 		for _, topic := range resp.Dirs[0].Topics {

@@ -55,9 +55,9 @@ func (c *creator) AutoCreate(_ context.Context, topics []string) []error {
 	return errs
 }
 
-func newDataPlane(t testing.TB) *dataPlane {
+func newDataPlane(t testing.TB, failedDirs ...string) *dataPlane {
 	loggers := logging.Discard()
-	p := &dataPlane{t: t, router: NewRouter(), logs: newTestLogs(t, loggers), epoch: 100}
+	p := &dataPlane{t: t, router: NewRouter(), logs: newTestLogs(t, loggers, failedDirs...), epoch: 100}
 	p.settings = replica.TopicSettings{MinInSyncReplicas: 1, CompressionType: "producer"}
 	p.cache = metadata.New(1, "cluster-id", loggers)
 	p.replicas = replica.New(replica.Options{
@@ -73,17 +73,18 @@ func newDataPlane(t testing.TB) *dataPlane {
 	t.Cleanup(func() { require.NoError(t, p.replicas.Close()) })
 	p.data = NewData(DataOptions{Replicas: p.replicas, Metadata: p.cache, FetchMaxBytes: 57671680, FetchSessionSlots: 10, Loggers: loggers})
 	p.cluster = NewCluster(ClusterOptions{Metadata: p.cache, Replicas: p.replicas, Topics: &p.creator,
-		AutoCreateTopics: func() bool { return p.autoMake }, LogDirs: p.logs.DescribeDirs, Loggers: loggers})
+		AutoCreateTopics: func() bool { return p.autoMake }, Loggers: loggers})
 	p.data.Register(p.router)
 	p.cluster.Register(p.router)
 	(&ControlPlane{Replicas: p.replicas}).Register(p.router)
 	return p
 }
 
-// newTestLogs are the logs of a new broker.
-func newTestLogs(t testing.TB, loggers *logging.Loggers) *logmanager.Manager {
+// newTestLogs are the logs of a new broker; failed directories may stand
+// beside the one they are in.
+func newTestLogs(t testing.TB, loggers *logging.Loggers, failed ...string) *logmanager.Manager {
 	t.Helper()
-	logs, err := logmanager.New(logmanager.Options{Dirs: []string{t.TempDir()}, Loggers: loggers})
+	logs, err := logmanager.New(logmanager.Options{Dirs: append([]string{t.TempDir()}, failed...), InitialOffline: failed, Loggers: loggers})
 	require.NoError(t, err)
 	require.NoError(t, logs.Lock())
 	require.NoError(t, logs.Load(t.Context(), func(string) commitlog.Options { return commitlog.DefaultOptions() }))

@@ -26,7 +26,7 @@ func (c *Cluster) describeLogDirs(ctx context.Context, r *wire.Request) wire.Ans
 func (c *Cluster) answerDescribeLogDirs(_ context.Context, _ *wire.Request, req *kmsg.DescribeLogDirsRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeLogDirsResponse()
 	wanted := wantedPartitions(req)
-	for _, dir := range c.LogDirs() {
+	for _, dir := range c.Replicas.DescribeDirs() {
 		answer := kmsg.NewDescribeLogDirsResponseDir()
 		answer.Dir = dir.Dir
 		if dir.Offline {

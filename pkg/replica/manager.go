@@ -13,6 +13,7 @@ import (
 	"gregor/pkg/kerr"
 	"gregor/pkg/lifecycle"
 	"gregor/pkg/logging"
+	"gregor/pkg/logmanager"
 	"gregor/pkg/metadata"
 	"gregor/pkg/model"
 	"gregor/pkg/purgatory"
@@ -38,6 +39,8 @@ type Logs interface {
 	HighWatermark(tp model.TopicPartition) (offset int64, found bool)
 	// CheckpointHighWatermarks replaces the checkpoints of log directories.
 	CheckpointHighWatermarks(byDir map[string]map[model.TopicPartition]int64)
+	// DescribeDirs lists the log directories with their logs.
+	DescribeDirs() []logmanager.DirDescription
 }
 
 // Options configure a Manager; the comments name Kafka's keys.
@@ -153,6 +156,10 @@ func (m *Manager) Partitions() []*Partition {
 	slices.SortFunc(list, func(a, b *Partition) int { return a.TopicPartition.Compare(b.TopicPartition) })
 	return list
 }
+
+// DescribeDirs lists the log directories of this broker with their logs, also
+// those that serve no partition.
+func (m *Manager) DescribeDirs() []logmanager.DirDescription { return m.options.Logs.DescribeDirs() }
 
 // UpdateTopicSettings changes the settings of a topic's partitions here.
 func (m *Manager) UpdateTopicSettings(topic string, settings TopicSettings) {
