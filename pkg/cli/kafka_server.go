@@ -44,7 +44,7 @@ func NewKafkaServerCommand(newBroker func(*config.Broker, *logging.Loggers) Serv
 		defer loggers.Close()
 		loggers.Logger("kafka.utils.Log4jControllerRegistration$").Info("Registered kafka:type=kafka.Log4jController MBean")
 		k := &kafkaCommand{env: env, loggers: loggers, parser: jopt.New()}
-		k.override = k.parser.Accepts("override", "A setting, KEY=VALUE, that goes before the one of the properties file.").RequiredArg("String")
+		k.override = k.parser.Accepts("override", "A setting, KEY=VALUE, that goes before the one of the properties file.").RequiredArg("")
 		switch {
 		case len(args) == 0 || slices.Contains(args, "--help"):
 			return usageFailure(env, k.parser, "USAGE: java [options] kafka.Kafka server.properties [--override property=value]*")

@@ -150,10 +150,10 @@ func TestOverridesBeatTheFile(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	for setting, want := range map[string]string{
-		"log.retention.hours=7days":                "s:2: log.retention.hours=7days cannot be used, allowed is a whole number",
-		"socket.send.buffer.bytes=100*1024":        "s:2: socket.send.buffer.bytes=100*1024 cannot be used, allowed is a whole number",
+		"log.retention.hours=7days":                "s:2: log.retention.hours=7days cannot be used, allowed is a whole number, such as 168",
+		"socket.send.buffer.bytes=100*1024":        "s:2: socket.send.buffer.bytes=100*1024 cannot be used, allowed is a whole number, such as 102400",
 		"auto.create.topics.enable=ture":           "s:2: auto.create.topics.enable=ture cannot be used, allowed is true or false",
-		"log.cleaner.min.cleanable.ratio=half":     "s:2: log.cleaner.min.cleanable.ratio=half cannot be used, allowed is a number",
+		"log.cleaner.min.cleanable.ratio=half":     "s:2: log.cleaner.min.cleanable.ratio=half cannot be used, allowed is a number, such as 0.5",
 		"log.message.timestamp.type=x":             "s:2: log.message.timestamp.type=x cannot be used, allowed is one of CreateTime, LogAppendTime",
 		"listeners=foo":                            "s:2: listeners=foo cannot be used, allowed is NAME://host:port, separated by commas",
 		"inter.broker.protocol.version=9.9":        "s:2: inter.broker.protocol.version=9.9 cannot be used, allowed is a version such as 2.8, 2.4-IV1 or 0.10.2",

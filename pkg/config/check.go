@@ -129,11 +129,15 @@ func isDigits(text string) bool {
 func (k *Key) form() string {
 	text := map[Type]string{Bool: "true or false", Int: "a whole number", Short: "a whole number", Long: "a whole number",
 		Double: "a number", String: "text", List: "words separated by commas", Class: "a class known here", Password: "text"}[k.Type]
-	if k.Check == nil {
-		return text
+	if k.Check != nil && isNumber(k.Type) {
+		text += " " + k.Check.form()
+	} else if k.Check != nil {
+		text = k.Check.form()
 	}
-	if k.Type == Int || k.Type == Short || k.Type == Long || k.Type == Double {
-		return text + " " + k.Check.form()
+	if isNumber(k.Type) && k.Default != Null {
+		text += ", such as " + k.Default
 	}
-	return k.Check.form()
+	return text
 }
+
+func isNumber(t Type) bool { return t == Int || t == Short || t == Long || t == Double }
