@@ -290,3 +290,12 @@ func benchmark(b *testing.B, s *Server, send func(r *raw, i int)) {
 		}
 	}
 }
+
+// Start to serving and back, in an empty directory.
+func BenchmarkStartAndClose(b *testing.B) {
+	for b.Loop() {
+		s, err := Start(context.Background(), Config{DataDir: b.TempDir(), ClientPortAddress: "127.0.0.1"})
+		require.NoError(b, err)
+		require.NoError(b, s.Close())
+	}
+}
