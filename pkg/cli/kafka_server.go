@@ -43,8 +43,7 @@ func NewKafkaServerCommand(newBroker func(*config.Broker, *logging.Loggers) Serv
 		loggers := serverLoggers(env)
 		defer loggers.Close()
 		loggers.Logger("kafka.utils.Log4jControllerRegistration$").Info("Registered kafka:type=kafka.Log4jController MBean")
-		k := &kafkaCommand{env: env, loggers: loggers, parser: jopt.New()}
-		k.override = k.parser.Accepts("override", "A setting, KEY=VALUE, that goes before the one of the properties file.").RequiredArg("")
+		k := newKafkaCommand(env, loggers)
 		switch {
 		case len(args) == 0 || slices.Contains(args, "--help"):
 			return usageFailure(env, k.parser, "USAGE: java [options] kafka.Kafka server.properties [--override property=value]*")
@@ -62,6 +61,14 @@ type kafkaCommand struct {
 	loggers  *logging.Loggers
 	parser   *jopt.Parser
 	override *jopt.Option
+	strict   *jopt.Option // our own
+}
+
+func newKafkaCommand(env *Env, loggers *logging.Loggers) *kafkaCommand {
+	k := &kafkaCommand{env: env, loggers: loggers, parser: jopt.New()}
+	k.override = k.parser.Accepts("override", "A setting, KEY=VALUE, that goes before the one of the properties file.").RequiredArg("")
+	k.strict = k.parser.Accepts("strict-config", "Do not start with settings that are unknown or were removed.")
+	return k
 }
 
 func (k *kafkaCommand) run(ctx context.Context, args []string, newBroker func(*config.Broker, *logging.Loggers) Server) int {
@@ -103,7 +110,11 @@ func (k *kafkaCommand) configure(args []string) (*config.Broker, []config.Warnin
 		key, value, _ := strings.Cut(setting, "=")
 		overrides[key] = value
 	}
-	return config.ParseBroker(file, overrides)
+	broker, warnings, err := config.ParseBroker(file, overrides)
+	if err == nil && options.Has(k.strict) {
+		err = config.Strict(warnings)
+	}
+	return broker, warnings, err
 }
 
 // fatal logs the exception that keeps a broker from being made and, where

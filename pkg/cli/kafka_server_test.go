@@ -130,6 +130,9 @@ func TestKafkaFatal(t *testing.T) {
 		"zookeeper.connect": {"broker.id=1\n", nil,
 			"org.apache.kafka.common.config.ConfigException: Missing required configuration `zookeeper.connect` which has no default value.\n" +
 				"ERROR $HOME/s.properties: add a line such as zookeeper.connect=localhost:2181 (kafka.server.KafkaConfig)\n"},
+		"strict": {minimal + "log.rentention.hours=5\nnum.io.threads=1\nbrokerid=1\n", []string{"--strict-config"},
+			"org.apache.kafka.common.config.ConfigException: $HOME/s.properties:3: log.rentention.hours is not a known setting and is ignored; did you mean log.retention.hours?; " +
+				"$HOME/s.properties:5: brokerid is ignored: renamed in 0.8.0 to broker.id\n"},
 		"option":   {minimal, []string{"--foo"}, "joptsimple.UnrecognizedOptionException: foo is not a recognized option\n"},
 		"argument": {minimal, []string{"--override"}, "joptsimple.OptionMissingRequiredArgumentException: Option override requires an argument\n"},
 		"escape": {"zookeeper.connect=\\u12\n", nil, "java.lang.IllegalArgumentException: Malformed \\uxxxx encoding.\n" +

@@ -145,7 +145,9 @@ func TestOverridesBeatTheFile(t *testing.T) {
 	b, warnings, err := ParseBroker(p, map[string]string{"num.partitions": "3", "no.such": "1"})
 	require.NoError(t, err)
 	require.Equal(t, 3, b.Int("num.partitions"))
-	require.Equal(t, []Warning{{Key: "no.such", Text: "--override: no.such is not a known setting and is ignored"}}, warnings)
+	require.Equal(t, []Warning{{Key: "no.such", Text: "--override: no.such is not a known setting and is ignored", Unknown: true}}, warnings)
+	require.EqualError(t, Strict(warnings), "--override: no.such is not a known setting and is ignored")
+	require.NoError(t, Strict([]Warning{{Key: "num.io.threads", Text: "no effect"}}))
 }
 
 func TestHints(t *testing.T) {
@@ -184,7 +186,7 @@ func TestWarnings(t *testing.T) {
 		"log.cleanup.interval.mins=1":                     "s:2: log.cleanup.interval.mins is ignored: removed in 0.8.1, log.retention.check.interval.ms (in milliseconds) replaced it",
 		"producer.id.expiration.ms=1":                     "s:2: producer.id.expiration.ms is ignored: it came with Kafka 3.4",
 		"leader.replication.throttled.rate=1":             "s:2: leader.replication.throttled.rate is ignored here: it is set with kafka-configs while the broker runs",
-		"super.users=User:a":                              "s:2: super.users has no effect: it belongs to the authorizer, which is not implemented yet",
+		"super.users=User:a":                              "s:2: super.users has no effect: it belongs to the authorizer, not implemented yet",
 		"num.network.threads=9":                           "s:2: num.network.threads=9 has no effect: there are no such threads, queues or sweeps here: each connection is served by itself",
 		"node.id=4":                                       "s:2: node.id=4 has no effect: it is for a cluster without ZooKeeper",
 		"ssl.keystore.password=x":                         "s:2: ssl.keystore.password=[hidden] has no effect: it is not implemented yet",
@@ -193,7 +195,8 @@ func TestWarnings(t *testing.T) {
 		"producer.acks=1":                                 "",
 		"consumer.group.id=1":                             "",
 		"listener.name.internal.ssl.keystore.location=/x": "",
-		"gregor.something=1":                              "",
+		"gregor.something=1":                              "s:2: gregor.something is not a known setting and is ignored",
+		"config.providers=file":                           "s:2: config.providers has no effect: it belongs to the configuration providers, not implemented yet",
 	} {
 		t.Run(setting, func(t *testing.T) {
 			p, err := ParseProperties("s", []byte("zookeeper.connect=a\n"+setting+"\n"))

@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // The Java classes of refused configurations, as they are printed.
 const (
@@ -48,6 +51,22 @@ func configError(format string, args ...any) *Error {
 // Warning is something about a configuration that does not keep it from
 // being used.
 type Warning struct {
-	Key  string
-	Text string
+	Key     string
+	Text    string
+	Unknown bool // the setting is in no table of this version
+}
+
+// Strict makes an error of the warnings about settings that are unknown or
+// were removed; nil when there are none.
+func Strict(warnings []Warning) error {
+	var texts []string
+	for _, w := range warnings {
+		if w.Unknown {
+			texts = append(texts, w.Text)
+		}
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	return configError("%s", strings.Join(texts, "; "))
 }

@@ -23,7 +23,7 @@ var keysGeneral = []Key{
 		Doc: "How many requests may wait for a handler before the sockets are not read any more."},
 	{Name: "queued.max.request.bytes", Type: Long, Default: "-1", Importance: Medium,
 		Doc: "How many bytes of requests may be held before the sockets are not read any more; no limit when 0 or less. Otherwise at least socket.request.max.bytes."},
-	{Name: "request.timeout.ms", Type: Int, Default: "30000", Importance: High,
+	{Name: "request.timeout.ms", Type: Int, Default: "30000", Importance: High, Inert: notYet,
 		Doc: "How long this broker waits for the answer to a request it sent to another one."},
 	{Name: "socket.connection.setup.timeout.ms", Type: Long, Default: "10000", Importance: Medium, Inert: notYet,
 		Doc: "How long a connection to another broker may take to open at the first try; grows with every failure."},

@@ -16,7 +16,7 @@ func (b *Broker) warnings() []Warning {
 		if text == "" {
 			continue
 		}
-		all = append(all, Warning{Key: name, Text: b.where(name) + ": " + text})
+		all = append(all, Warning{Key: name, Text: b.where(name) + ": " + text, Unknown: brokerKeyByName[name] == nil && pluginOf(name) == ""})
 	}
 	return all
 }
@@ -51,8 +51,8 @@ func (b *Broker) warning(name string) string {
 		return name + " is ignored: it came with Kafka " + newer[name]
 	case dynamicKey(name) != nil && !strings.HasPrefix(name, "listener.name."):
 		return name + " is ignored here: it is set with kafka-configs while the broker runs"
-	case ofPlugin[name] != "":
-		return name + " has no effect: it belongs to " + ofPlugin[name] + ", which is not implemented yet"
+	case pluginOf(name) != "":
+		return name + " has no effect: it belongs to " + pluginOf(name) + ", not implemented yet"
 	case ofOtherRole(name):
 		return ""
 	}
@@ -70,18 +70,24 @@ var shipped = map[string]string{
 	"transaction.state.log.min.isr":            "1",
 }
 
-// ofPlugin are settings that Kafka hands to a class named elsewhere.
-var ofPlugin = map[string]string{
-	"super.users":                        "the authorizer",
-	"allow.everyone.if.no.acl.found":     "the authorizer",
-	"kafka.csv.metrics.dir":              "kafka.metrics.KafkaCSVMetricsReporter",
-	"kafka.csv.metrics.reporter.enabled": "kafka.metrics.KafkaCSVMetricsReporter",
+// pluginOf names whom Kafka would hand a setting to that is not in its table;
+// empty when it is nobody's.
+func pluginOf(name string) string {
+	switch {
+	case name == "super.users", name == "allow.everyone.if.no.acl.found", strings.HasPrefix(name, "authorizer."):
+		return "the authorizer"
+	case strings.HasPrefix(name, "kafka.csv.metrics."):
+		return "kafka.metrics.KafkaCSVMetricsReporter"
+	case name == "config.providers", strings.HasPrefix(name, "config.providers."):
+		return "the configuration providers"
+	}
+	return ""
 }
 
 // ofOtherRole reports whether a name is meant for somebody else who reads the
-// same file.
+// same file, or for one listener.
 func ofOtherRole(name string) bool {
-	for _, prefix := range []string{"producer.", "consumer.", "admin.", "listener.name.", "config.providers", "authorizer.", "confluent.", "cruise.control.", "gregor."} {
+	for _, prefix := range []string{"producer.", "consumer.", "admin.", "listener.name.", "confluent.", "cruise.control."} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}
