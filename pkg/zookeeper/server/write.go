@@ -10,7 +10,7 @@ func (r *request) txn(op jute.Op, body jute.TxnBody) *jute.Txn {
 	return &jute.Txn{SessionID: r.c.session.ID, Cxid: r.xid, Op: op, Body: body}
 }
 
-// fail answers a write that was refused. It takes a zxid and is logged, as
+// refuse answers a write that is not carried out. It takes a zxid and is logged, as
 // in ZooKeeper.
 func (s *Server) refuse(r *request, code jute.Code) {
 	s.commit(r.txn(jute.OpError, &jute.ErrorTxn{Code: code}))

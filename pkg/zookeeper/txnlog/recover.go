@@ -146,6 +146,9 @@ func (s *State) replay(log File, newest bool) error {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("%s ends inside its header: it is removed", log.Path))
 		return os.Remove(log.Path)
 	}
+	if errors.Is(err, ErrCorrupt) {
+		return fmt.Errorf("%w; what comes before is sound and ends with zxid 0x%x: to go on from there, cut the file at that byte and remove newer log files", err, uint64(s.Zxid))
+	}
 	if err != nil {
 		return err
 	}
