@@ -34,7 +34,8 @@ type ClusterOptions struct {
 type Cluster struct {
 	ClusterOptions
 	log    *logrus.Entry // kafka.server.KafkaApis
-	remote warnings      // clients that were told a loopback address
+	remote mentions      // clients that were told a loopback address
+	made   mentions      // topics that were created, by name
 }
 
 // NewCluster returns the family.

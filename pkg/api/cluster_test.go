@@ -98,6 +98,32 @@ func TestMetadataOfMissingTopics(t *testing.T) {
 	require.Equal(t, "z=38()", shown(p.metadata(metadataOf(1, "z"))))
 }
 
+// Who created a topic is logged once, and loudly when it came back from the
+// dead.
+func TestMetadataSaysWhoCreated(t *testing.T) {
+	var out bytes.Buffer
+	p := newDataPlane(t)
+	p.lead("gone", 1)
+	p.creator.err = kerr.LeaderNotAvailable
+	cluster := NewCluster(ClusterOptions{Metadata: p.cache, Topics: &p.creator, AutoCreateTopics: func() bool { return true }, Loggers: logging.New(&out)})
+	ask := func(topic string) {
+		r := p.request(3, 9, nil)
+		req := metadataOf(9, topic)
+		req.AllowAutoTopicCreation = true
+		cluster.answerMetadata(t.Context(), r, req)
+	}
+	ask("new")
+	ask("new")
+	require.Equal(t, 1, strings.Count(out.String(), "INFO auto-created topic new for client tester from 127.0.0.1 (Metadata v9) (kafka.server.KafkaApis)"))
+
+	um := kmsg.NewPtrUpdateMetadataRequest()
+	um.Version, um.ControllerEpoch, um.BrokerEpoch = 7, 1, -1
+	um.TopicStates = []kmsg.UpdateMetadataRequestTopicState{{Topic: "gone", PartitionStates: []kmsg.UpdateMetadataRequestTopicPartition{{Leader: -2}}}}
+	require.Zero(t, p.ask(um).(*kmsg.UpdateMetadataResponse).ErrorCode)
+	ask("gone")
+	require.Contains(t, out.String(), "WARN auto-created topic gone for client tester from 127.0.0.1 (Metadata v9), which was deleted 0s ago")
+}
+
 func TestMetadataOfBrokersThatAreDown(t *testing.T) {
 	p := newDataPlane(t)
 	p.assign("t", 1, 0, 1, []int32{1, 3}, []int32{1, 2, 3}) // brokers 1 and 2 live

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -28,7 +30,7 @@ type Data struct {
 	fetchMaxBytes int
 	sessions      *fetchSessions
 	log           *logrus.Entry // kafka.server.KafkaApis
-	oldFormats    warnings      // clients that would need records converted
+	oldFormats    mentions      // clients that would need records converted
 
 	produceScratch sync.Pool // of *produceScratch
 	fetchScratch   sync.Pool // of *fetchScratch
@@ -53,24 +55,37 @@ func (d *Data) Register(r *Router) {
 	r.Handle(23, d.offsetForLeaderEpoch)
 }
 
-// warnings remembers what has been complained about, so that a client that
-// repeats itself does not fill the log.
-type warnings struct {
+// mentions remembers what the log has been told, so that a client that
+// repeats itself does not fill it.
+type mentions struct {
 	mu   sync.Mutex
-	seen map[string]bool
+	last map[string]time.Time
 }
 
-// first reports whether the matter is new. After a thousand matters it says
-// so no more.
-func (w *warnings) first(matter string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.seen[matter] || len(w.seen) >= 1000 {
+// The bounds of what mentions remembers.
+const (
+	mentionAgain   = 10 * time.Minute
+	mentionsAtOnce = 1000
+)
+
+// due reports whether a matter is to be mentioned: for the first time, or
+// again after a while. With too many matters at once it is silent.
+func (m *mentions) due(matter string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	if at, ok := m.last[matter]; ok && now.Sub(at) < mentionAgain {
 		return false
 	}
-	if w.seen == nil {
-		w.seen = map[string]bool{}
+	if len(m.last) >= mentionsAtOnce {
+		maps.DeleteFunc(m.last, func(_ string, at time.Time) bool { return now.Sub(at) >= mentionAgain })
+		if len(m.last) >= mentionsAtOnce {
+			return false
+		}
 	}
-	w.seen[matter] = true
+	if m.last == nil {
+		m.last = map[string]time.Time{}
+	}
+	m.last[matter] = now
 	return true
 }

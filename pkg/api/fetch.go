@@ -267,7 +267,7 @@ func (d *Data) limitToVersion(r *wire.Request, req *fetchRequest, f *replica.Fet
 	case req.version < 10 && f.CompressionType() == "zstd":
 		f.Refuse(kerr.UnsupportedCompressionType)
 	case req.version < 4 && f.Result.Records.Length > 0:
-		if d.oldFormats.first(f.Topic + " " + r.Peer.Host) {
+		if d.oldFormats.due(f.Topic + " " + r.Peer.Host) {
 			d.log.Warnf("Fetch version %d of client %s at %s needs the records of topic %s converted to an older format, which is not done yet; it is answered UNSUPPORTED_VERSION",
 				req.version, r.ClientIDOrEmpty(), r.Peer.Host, f.Topic)
 		}

@@ -102,7 +102,7 @@ func (c *Cluster) metadataBrokers(r *wire.Request, snapshot *metadata.Snapshot) 
 // warnAboutLoopback says, once for each client address, that a client of
 // another machine has been sent to itself.
 func (c *Cluster) warnAboutLoopback(r *wire.Request, e model.Endpoint) {
-	if !isLoopback(e.Host) || isLoopback(r.Peer.Host) || ownAddress(r.Peer) || !c.remote.first(r.Peer.Host) {
+	if !isLoopback(e.Host) || isLoopback(r.Peer.Host) || ownAddress(r.Peer) || !c.remote.due(r.Peer.Host) {
 		return
 	}
 	c.log.Warnf("Client %s at %s was told to connect to %s, which is its own machine: set advertised.listeners to an address that it can reach",
@@ -180,9 +180,18 @@ func (c *Cluster) missingTopics(ctx context.Context, r *wire.Request, snapshot *
 }
 
 // reportAutoCreation says who made a topic come into being, and that it came
-// back after somebody had deleted it.
+// back after somebody had deleted it. Until the topic has a leader clients ask
+// again and again: that is mentioned once.
 func (c *Cluster) reportAutoCreation(r *wire.Request, snapshot *metadata.Snapshot, topic string) {
-	if at, ok := snapshot.DeletedAt(topic); ok {
+	at, back := snapshot.DeletedAt(topic)
+	matter := topic
+	if back {
+		matter += " deleted " + at.String()
+	}
+	if !c.made.due(matter) {
+		return
+	}
+	if back {
 		c.log.Warnf("auto-created topic %s for client %s from %s (Metadata v%d), which was deleted %s ago",
 			topic, r.ClientIDOrEmpty(), r.Peer.Host, r.Version, time.Since(at).Round(time.Second))
 		return

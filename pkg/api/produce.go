@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"fmt"
+	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"github.com/twmb/franz-go/pkg/kbin"
 
 	"gregor/pkg/commitlog"
@@ -270,23 +271,24 @@ func batchAttributes(b []byte) uint16 {
 	return binary.BigEndian.Uint16(b[batchAttributesAt:])
 }
 
-// produceUnanswered ends a request with acks 0.
+// produceUnanswered ends a request with acks 0: an error closes the
+// connection, which is all that the client learns of it.
 func (d *Data) produceUnanswered(r *wire.Request, req *produceRequest, appends []replica.Append) wire.Answer {
-	fields := logrus.Fields{}
+	var failed []string
 	next := 0
 	for _, t := range req.topics {
 		for i := next; i < next+t.partitions; i++ {
 			if err := req.outcome(i, appends).Err; err != nil {
-				fields[model.TopicPartition{Topic: string(t.name), Partition: req.partitions[i].index}.String()] = kerr.Of(err).Name
+				failed = append(failed, fmt.Sprintf("%s-%d -> %s", t.name, req.partitions[i].index, kerr.Of(err).JavaClass()))
 			}
 		}
 		next += t.partitions
 	}
-	if len(fields) == 0 {
+	if len(failed) == 0 {
 		return wire.Answer{None: true}
 	}
-	d.log.Infof("Closing connection due to error during produce request with correlation id %d from client id %s with ack=0: %v",
-		r.CorrelationID, r.ClientIDOrEmpty(), map[string]any(fields))
+	d.log.Infof("Closing connection due to error during produce request with correlation id %d from client id %s with ack=0\nTopic and partition to exceptions: %s",
+		r.CorrelationID, r.ClientIDOrEmpty(), strings.Join(failed, ", "))
 	return wire.Answer{Close: true}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"gregor/pkg/compress"
 	"gregor/pkg/kerr"
+	"gregor/pkg/logging"
 	"gregor/pkg/record"
 	"gregor/pkg/replica"
 )
@@ -50,6 +52,15 @@ func TestProduceAcksZero(t *testing.T) {
 	require.Equal(t, []string{"x"}, valuesOf(t, p.fetched(fetchOf(12, "t", 0, 0)).RecordBatches))
 	require.True(t, p.answer(produceOf(9, 0, "t", 7, batchOf("x"))).Close, "an error closes the connection")
 	require.True(t, p.answer(produceOf(3, 0, "nowhere", 0, batchOf("x"))).Close)
+}
+
+func TestProduceAcksZeroSaysWhyItCloses(t *testing.T) {
+	var out bytes.Buffer
+	p := newDataPlane(t)
+	p.data.log = logging.New(&out).Logger("kafka.server.KafkaApis")
+	p.answer(produceOf(9, 0, "nowhere", 3, batchOf("x")))
+	require.Contains(t, out.String(), "INFO Closing connection due to error during produce request with correlation id 1 from client id tester with ack=0\n"+
+		"Topic and partition to exceptions: nowhere-3 -> org.apache.kafka.common.errors.UnknownTopicOrPartitionException (kafka.server.KafkaApis)\n")
 }
 
 // edited is a batch with bytes of its header replaced, its CRC made good.
