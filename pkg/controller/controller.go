@@ -108,8 +108,11 @@ func (c *Controller) Shutdown() {
 	for _, cancel := range c.cancel {
 		cancel()
 	}
+	c.log.events.Infof("Shutting down")
 	c.queue.close()
 	c.group.Close() //nolint:errcheck // the loop returns none
+	c.log.events.Infof("Shutdown completed")
+	c.resign() // the loop has ended: its fields are this goroutine's now
 }
 
 // IsActive reports whether this broker is the controller.
@@ -214,10 +217,7 @@ func (c *Controller) UncleanElectionEnabled(topic string) {
 // loop runs events until Shutdown.
 func (c *Controller) loop(ctx context.Context) error {
 	c.log.events.Infof("Starting")
-	defer func() {
-		c.resign()
-		c.log.events.Infof("Stopped")
-	}()
+	defer c.log.events.Infof("Stopped")
 	for {
 		e, ok := c.queue.next(ctx)
 		if !ok {
