@@ -54,7 +54,9 @@ func TestUnreachableBroker(t *testing.T) {
 }
 
 func TestConnectionOptionsThatAreRefused(t *testing.T) {
-	thread := func(class, text string) string { return "2> Exception in thread \"main\" " + class + ": " + text + "\n(exit 1)\n" }
+	thread := func(class, text string) string {
+		return "2> Exception in thread \"main\" " + class + ": " + text + "\n(exit 1)\n"
+	}
 	client := func(class, text string) string {
 		return "2> Exception in thread \"main\" " + kafkaException + ": Failed to create new KafkaAdminClient\n2> Caused by: " + class + ": " + text + "\n(exit 1)\n"
 	}

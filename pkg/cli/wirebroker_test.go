@@ -33,6 +33,7 @@ type wireBroker struct {
 	// topics are what Metadata shows.
 	topics []kmsg.MetadataResponseTopic
 
+	turn     sync.Mutex // one answer at a time; before mu
 	mu       sync.Mutex
 	requests []kmsg.Request
 }
@@ -108,6 +109,8 @@ func (b *wireBroker) serve(conn net.Conn) {
 }
 
 func (b *wireBroker) answer(req kmsg.Request) kmsg.Response {
+	b.turn.Lock()
+	defer b.turn.Unlock()
 	b.mu.Lock()
 	b.requests = append(b.requests, req)
 	b.mu.Unlock()
