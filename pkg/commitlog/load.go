@@ -28,7 +28,8 @@ func (l *Log) load(cfg Config) error {
 	l.recoveryPoint.Store(cfg.RecoveryPoint)
 	l.marks.start = cfg.LogStartOffset
 	if !cfg.CleanShutdown {
-		if err := l.recoverFrom(cfg.RecoveryPoint, &cfg.Options); err != nil {
+		var err error
+		if cfg.RecoveryPoint, err = l.recoverFrom(cfg.RecoveryPoint, &cfg.Options); err != nil {
 			return err
 		}
 	}
@@ -303,8 +304,7 @@ func (l *Log) checkIndexes(s *segment, present map[string]bool, opts *Options) e
 	if !present[baseName(s.base)+indexExt] {
 		l.entry.Errorf("[Log partition=%s, dir=%s] Could not find offset index file corresponding to log file %s, recovering segment and rebuilding index files...",
 			l.partition, l.ParentDir(), s.path(logExt))
-		_, err := l.recoverSegment(s, opts)
-		return err
+		return l.reindex(s, opts)
 	}
 	if !present[baseName(s.base)+txnIndexExt] {
 		return nil
@@ -314,32 +314,47 @@ func (l *Log) checkIndexes(s *segment, present map[string]bool, opts *Options) e
 		return err
 	}
 	l.warn("Found a corrupted index file corresponding to log file %s due to %s, recovering segment and rebuilding index files...", s.path(logExt), err)
-	_, err = l.recoverSegment(s, opts)
-	return err
+	return l.reindex(s, opts)
+}
+
+// reindex recovers a segment and makes the result durable: the recovery point
+// may be far behind it.
+func (l *Log) reindex(s *segment, opts *Options) error {
+	if _, err := l.recoverSegment(s, opts); err != nil {
+		return err
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.closeFiles()
+	return nil
 }
 
 // recoverFrom scans every segment from the recovery point on. At the first
-// byte that is no sound batch the log ends; what is behind goes.
-func (l *Log) recoverFrom(recoveryPoint int64, opts *Options) error {
+// byte that is no sound batch the log ends; what is behind goes. Since the
+// indexes of those segments are new and not synced, the recovery point moves
+// back to where the first of them begins.
+func (l *Log) recoverFrom(recoveryPoint int64, opts *Options) (int64, error) {
 	segments := *l.segments.Load()
 	for i := max(0, segments.floor(recoveryPoint)); i < len(segments); i++ {
 		s := segments[i]
+		recoveryPoint = min(recoveryPoint, s.base)
 		l.info("Recovering unflushed segment %d", s.base)
 		cut, err := l.recoverSegment(s, opts)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if cut == 0 {
 			continue
 		}
 		next, err := s.nextOffset()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		l.warn("Corruption found in segment %d, truncating to offset %d", s.base, next)
-		return l.removeSegmentsLocked(segments[i+1:], opts)
+		return recoveryPoint, l.removeSegmentsLocked(segments[i+1:], opts)
 	}
-	return nil
+	return recoveryPoint, nil
 }
 
 // removeStraySnapshots removes the snapshots that belong to no segment,

@@ -388,13 +388,7 @@ func (s *segment) trimFile() error {
 
 // flush makes everything of the segment durable: records, indexes, names.
 func (s *segment) flush() error {
-	file, err := s.acquire()
-	if err != nil {
-		return err
-	}
-	err = file.Sync()
-	file.drop()
-	if err != nil {
+	if err := s.sync(); err != nil {
 		return err
 	}
 	if err := s.offsets.flush(); err != nil {
@@ -404,6 +398,16 @@ func (s *segment) flush() error {
 		return err
 	}
 	return s.txns.flush()
+}
+
+// sync makes the records durable.
+func (s *segment) sync() error {
+	file, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer file.drop()
+	return file.Sync()
 }
 
 // close leaves the files as a clean shutdown does.

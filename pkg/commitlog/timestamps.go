@@ -26,8 +26,11 @@ func (l *Log) OffsetForTimestamp(ts int64) (timestamp, offset int64, epoch model
 			continue
 		}
 		r, found, err := s.findTimestamp(ts, start)
-		if err != nil || !found {
+		if err != nil {
 			return -1, -1, model.NoLeaderEpoch, false, l.readError(err)
+		}
+		if !found {
+			continue // what it has is below the log start
 		}
 		return r.timestamp, r.offset, model.LeaderEpoch(r.epoch), true, nil
 	}

@@ -32,6 +32,10 @@ func (l *Log) truncateLocked(offset int64) error {
 	if _, err := segments[keep-1].truncateTo(offset); err != nil {
 		return err
 	}
+	// What was cut off must not come back under what is appended next.
+	if err := segments[keep-1].sync(); err != nil {
+		return err
+	}
 	if err := l.epochs.truncateFromEnd(offset); err != nil {
 		return err
 	}
@@ -108,7 +112,10 @@ func (l *Log) removeNowLocked(gone segmentList) error {
 			}
 		}
 	}
-	return nil
+	if len(gone) == 0 {
+		return nil
+	}
+	return l.fs.SyncDir(l.Dir())
 }
 
 func (l *Log) removeSnapshotsLocked(which func(offset int64) bool) error {
