@@ -222,9 +222,14 @@ func (m *Manager) openLog(p *Partition, isNew bool) (*commitlog.Log, error) {
 	if log := p.Log(); log != nil {
 		return log, nil
 	}
+	missing := m.options.Logs.Get(p.TopicPartition) == nil
 	log, err := m.options.Logs.GetOrCreate(p.TopicPartition, isNew, model.TopicID{})
 	if err != nil {
 		return nil, err
+	}
+	if missing && !isNew {
+		m.partitionLog.Warnf("%sThe partition is not new but no log directory holds its log; it begins empty in %s. If its directory was removed by hand, its records are gone",
+			p.logPrefix(), log.Dir())
 	}
 	high, known := m.options.Logs.HighWatermark(p.TopicPartition)
 	if !known {

@@ -224,3 +224,29 @@ func TestUpdateMetadataTellsOfDeletions(t *testing.T) {
 	require.NoError(t, b.UpdateMetadata(req, 1))
 	require.Equal(t, []model.TopicPartition{tp(1)}, b.deleted)
 }
+
+func TestStrayLogs(t *testing.T) {
+	b := newBroker(t)
+	b.live(2, 1) // t-0 and t-1 are known, of no replica
+	b.apply(leaderAndIsr(7, alone(0, 0)))
+	for _, stray := range []model.TopicPartition{tp(1), {Topic: "gone", Partition: 3}} {
+		_, err := b.logs.GetOrCreate(stray, true, model.TopicID{})
+		require.NoError(t, err)
+	}
+	b.out.take()
+	b.reportStrays()
+	got := strings.Join(b.out.take(), "\n")
+	require.Contains(t, got, "gone-3")
+	require.Contains(t, got, "t-1")
+	require.NotContains(t, got, "t-0")
+}
+
+func TestLogThatIsMissing(t *testing.T) {
+	b := newBroker(t)
+	req := leaderAndIsr(7, alone(0, 0))
+	req.TopicStates[0].PartitionStates[0].IsNew = false
+	b.apply(req)
+	require.Contains(t, strings.Join(b.out.take(), "\n"), "WARN [Partition t-0 broker=1] The partition is not new but no log directory holds its log; it begins empty in ")
+	b.apply(leaderAndIsr(7, alone(1, 0)))
+	require.NotContains(t, strings.Join(b.out.take(), "\n"), "WARN")
+}

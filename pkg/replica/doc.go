@@ -12,8 +12,9 @@
 // their connection, and are woken per partition.
 //
 // Goroutines: one that checkpoints high watermarks, started by the first
-// LeaderAndIsr, and one that takes partitions of failed directories offline.
-// Both belong to the Manager and end in Close.
+// LeaderAndIsr, one that takes partitions of failed directories offline, and
+// one that looks for stray logs once, a while after the first UpdateMetadata.
+// All belong to the Manager and end in Close.
 //
 // Locks, in the order in which they are taken:
 //

@@ -76,6 +76,7 @@ type Manager struct {
 	changes         sync.Mutex // orders state changes and guards the fields below
 	controllerEpoch model.ControllerEpoch
 	checkpointing   bool
+	strays          bool // whether they are being looked for
 
 	mu         sync.RWMutex
 	partitions map[model.TopicPartition]*Partition

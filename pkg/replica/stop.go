@@ -136,6 +136,7 @@ func (m *Manager) UpdateMetadata(req *kmsg.UpdateMetadataRequest, correlationID 
 	if deleted := m.options.Metadata.Update(req, correlationID); len(deleted) > 0 && m.options.OnDeleted != nil {
 		m.options.OnDeleted(deleted)
 	}
+	m.lookForStrays()
 	return nil
 }
 
