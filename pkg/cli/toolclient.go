@@ -153,6 +153,7 @@ func (a *adminClient) attempt(ctx context.Context, o *operation, to target, req 
 	}
 	l, err := a.connect(ctx, n)
 	if err != nil {
+		a.controller, a.brokers = noNode, nil // ask again: it may be another by now
 		return nil, err
 	}
 	o.sent = true

@@ -157,7 +157,7 @@ func TestApacheZooKeeperTakesOverOurDataAndBack(t *testing.T) {
 func TestDumpLogSegmentsReadsOurFiles(t *testing.T) {
 	zk := zooKeeper(t, gregor, t.TempDir(), 0)
 	dir := t.TempDir()
-	b := broker(t, gregor, 0, zk.Address, dir, map[string]string{"log.segment.bytes": "100000", "log.index.interval.bytes": "500"})
+	b := broker(t, gregor, 0, zk.Address, dir, map[string]string{"log.segment.bytes": "40000", "log.index.interval.bytes": "500"})
 	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		got := java(t, kafka28, lines(2000, "a line that repeats itself, number %d"), "kafka.tools.ConsoleProducer", "--bootstrap-server", b.Address, "--topic", "dump",
 			"--compression-codec", codec, "--max-partition-memory-bytes", "4000")
@@ -230,7 +230,7 @@ func TestAMixedCluster(t *testing.T) {
 			both := a.Address + "," + b.Address
 			require.Contains(t, script(t, "", "zookeeper-shell.sh", zk.Address, "get", "/controller").Stdout, `"brokerid":0`)
 			for _, maker := range []string{a.Address, b.Address} {
-				topic := "made-through-" + strings.ReplaceAll(maker, ":", "-")
+				topic := "made-through-" + maker[strings.LastIndexByte(maker, ':')+1:]
 				got := script(t, "", "kafka-topics.sh", "--create", "--bootstrap-server", maker, "--topic", topic, "--partitions", "4", "--replication-factor", "1")
 				require.Equal(t, "Created topic "+topic+".\n", got.Stdout, got.Stderr)
 				described := java(t, kafka28, "", "kafka.admin.TopicCommand", "--bootstrap-server", both, "--describe", "--topic", topic).Stdout
