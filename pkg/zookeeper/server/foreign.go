@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 )
 
 // What people point at a ZooKeeper port by mistake is named in the log, with
@@ -57,6 +58,44 @@ func kafkaRequest(body []byte) string {
 	return fmt.Sprintf("a Kafka %s, version %d,%s", name, version, client)
 }
 
+// foreignQuiet: a client that tries again and again is named once in so long.
+const foreignQuiet = 10 * time.Second
+
+// foreignMax bounds how many addresses are remembered.
+const foreignMax = 1000
+
+// foreignSeen is what an address sent since it was named last.
+type foreignSeen struct {
+	logged time.Time
+	more   int
+}
+
 func (c *conn) logForeign(name string) {
-	c.s.log.cnxn.Warnf("Closed connection from %s: it sent %s, and this is the ZooKeeper port %s", c.remote, name, c.nc.LocalAddr())
+	repeated, quiet := c.s.countForeign(c.ip, time.Now())
+	if quiet {
+		return
+	}
+	since := ""
+	if repeated > 0 {
+		since = fmt.Sprintf(" (and %d more such connections from there since the last line)", repeated)
+	}
+	c.s.log.cnxn.Warnf("Closed connection from %s: it sent %s, and this is the ZooKeeper port %s%s", c.remote, name, c.nc.LocalAddr(), since)
+}
+
+// countForeign counts a foreign connection from ip, and says whether to keep
+// quiet about it, and else how many were kept quiet about before.
+func (s *Server) countForeign(ip string, now time.Time) (repeated int, quiet bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen, known := s.foreign[ip]
+	if known && now.Sub(seen.logged) < foreignQuiet {
+		seen.more++
+		s.foreign[ip] = seen
+		return 0, true
+	}
+	if len(s.foreign) >= foreignMax {
+		clear(s.foreign)
+	}
+	s.foreign[ip] = foreignSeen{logged: now}
+	return seen.more, false
 }

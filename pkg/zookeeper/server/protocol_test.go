@@ -356,6 +356,24 @@ func TestForeignBytesAreNamed(t *testing.T) {
 	}
 }
 
+func TestRepeatedForeignBytesAreCounted(t *testing.T) {
+	s := start(t)
+	now := time.Now()
+	for i := range 5 {
+		_, quiet := s.countForeign("10.0.0.1", now)
+		require.Equal(t, i > 0, quiet)
+	}
+	_, quiet := s.countForeign("10.0.0.2", now)
+	require.False(t, quiet)
+	repeated, quiet := s.countForeign("10.0.0.1", now.Add(foreignQuiet))
+	require.False(t, quiet)
+	require.Equal(t, 4, repeated)
+	for i := range 2 * foreignMax {
+		s.countForeign(fmt.Sprint(i), now)
+	}
+	require.LessOrEqual(t, len(s.foreign), foreignMax)
+}
+
 func FuzzServer(f *testing.F) {
 	seed := func(text string) {
 		b, err := hex.DecodeString(strings.ReplaceAll(text, " ", ""))

@@ -49,6 +49,7 @@ type Server struct {
 	owners   map[int64]*conn // the connection of a session, if it has one
 	conns    map[*conn]struct{}
 	perIP    map[string]int
+	foreign  map[string]foreignSeen // by address
 	zxid     int64 // of the last transaction, which may not be on disk yet
 	stopping bool
 	failure  error // why the server stopped by itself
@@ -73,7 +74,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		snapDir: filepath.Join(cfg.DataDir, "version-2"), logDir: filepath.Join(cfg.DataLogDir, "version-2"),
 		wakeCommitter: make(chan struct{}, 1), snapshotting: make(chan struct{}, 1),
 		watches: tree.NewWatches[*conn](), owners: map[int64]*conn{}, conns: map[*conn]struct{}{},
-		perIP: map[string]int{}, batch: &batch{}}
+		perIP: map[string]int{}, foreign: map[string]foreignSeen{}, batch: &batch{}}
 	s.room = sync.NewCond(&s.mu)
 	s.stats.reset()
 	if err := s.open(); err != nil {
