@@ -184,7 +184,10 @@ func (s *script) event(t *testing.T, line string) {
 		s.printf("-> %s", name(err))
 		s.effects(out)
 	case "stored":
-		require.NotEmpty(t, s.stores, line)
+		if len(s.stores) == 0 {
+			s.printf("nothing is on its way to the log")
+			break
+		}
 		first := s.stores[0]
 		s.stores = s.stores[1:]
 		s.effects(s.g.Stored(s.now, first, errorNamed(t, args["word0"])))
