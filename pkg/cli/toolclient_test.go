@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +180,30 @@ func TestClientFindsNodes(t *testing.T) {
 	require.Equal(t, []int32{7}, a.brokerIDs())
 	_, err = a.call(context.Background(), "describeConfigs", target(8), kmsg.NewPtrDescribeConfigsRequest())
 	require.ErrorIs(t, err, kerr.RequestTimedOut, "there is no broker 8")
+}
+
+// A controller that is gone is forgotten: metadata names the next one.
+func TestClientLooksForTheNextController(t *testing.T) {
+	b := newWireBroker(t)
+	gone, asked := deadAddress(t), 0
+	b.answers[3] = func(req kmsg.Request) kmsg.Response {
+		resp := b.metadata(req.(*kmsg.MetadataRequest)).(*kmsg.MetadataResponse)
+		if asked++; asked == 1 {
+			dead := kmsg.NewMetadataResponseBroker()
+			host, port, err := net.SplitHostPort(gone)
+			require.NoError(t, err)
+			n, err := strconv.ParseInt(port, 10, 32)
+			require.NoError(t, err)
+			dead.NodeID, dead.Host, dead.Port = 9, host, int32(n)
+			resp.Brokers, resp.ControllerID = append(resp.Brokers, dead), 9
+		}
+		return resp
+	}
+	b.answers[19] = func(req kmsg.Request) kmsg.Response { return req.ResponseKind() }
+	a := newTestClient(t, b.addr, map[string]string{"retry.backoff.ms": "5"})
+	_, err := a.callController(context.Background(), "createTopics", kmsg.NewPtrCreateTopicsRequest(), func(kmsg.Response) bool { return false })
+	require.NoError(t, err)
+	require.Equal(t, 2, asked)
 }
 
 func TestReconnectPauseGrows(t *testing.T) {
