@@ -50,7 +50,7 @@ type Server struct {
 	conns    map[*conn]struct{}
 	perIP    map[string]int
 	foreign  map[string]foreignSeen // by address
-	zxid     int64 // of the last transaction, which may not be on disk yet
+	zxid     int64                  // of the last transaction, which may not be on disk yet
 	stopping bool
 	failure  error // why the server stopped by itself
 
