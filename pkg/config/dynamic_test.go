@@ -1,11 +1,15 @@
 package config
 
 import (
+	"maps"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 func TestDynamicLayers(t *testing.T) {
@@ -172,4 +176,37 @@ func TestVersions(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, v, back)
 	}
+}
+
+// TestLayersModel sets and takes away settings at random and compares with
+// three maps that are looked up one after another.
+func TestLayersModel(t *testing.T) {
+	names := []string{"log.retention.bytes", "log.retention.ms", "message.max.bytes", "log.segment.bytes", "max.connections"}
+	rapid.Check(t, func(t *rapid.T) {
+		settings := rapid.MapOf(rapid.SampledFrom(names), rapid.Map(rapid.IntRange(20, 99), strconv.Itoa))
+		file, clusterDefault, own := settings.Draw(t, "file"), settings.Draw(t, "cluster default"), settings.Draw(t, "own")
+		static := maps.Clone(file)
+		static["zookeeper.connect"] = "a"
+		b, _, err := ParseBroker(NewProperties(static), nil)
+		require.NoError(t, err)
+		b, err = b.WithDynamic(clusterDefault, own)
+		require.NoError(t, err)
+		for _, e := range b.Describe() {
+			var want []Synonym
+			for _, layer := range []struct {
+				settings map[string]string
+				source   Source
+			}{{own, SourceBroker}, {clusterDefault, SourceClusterDefault}, {file, SourceFile}} {
+				if text, ok := layer.settings[e.Name]; ok {
+					want = append(want, Synonym{Name: e.Name, Value: &text, Source: layer.source})
+				}
+			}
+			if !slices.Contains(names, e.Name) || len(want) == 0 {
+				continue
+			}
+			require.Equal(t, want[0].Value, e.Value, e.Name)
+			require.Equal(t, want, e.Synonyms[:len(want)], e.Name)
+			require.Equal(t, want[0].Source, e.Source)
+		}
+	})
 }

@@ -178,6 +178,28 @@ func TestRollingAtStart(t *testing.T) {
 	require.Equal(t, []string{"server.log", "server.log.2020-04-19-10", "server.log.notes"}, list(t, dir))
 }
 
+// TestTwoProcessesRollOneFile has two writers of the same file, as ZooKeeper
+// and a broker are: neither loses a line when the hour ends.
+func TestTwoProcessesRollOneFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "server.log")
+	require.NoError(t, os.WriteFile(path, nil, 0o644))
+	require.NoError(t, os.Chtimes(path, at, at))
+	one, two := dated(t, dir, ""), dated(t, dir, "")
+	for hour := range 3 {
+		time := at.Add(time.Duration(hour) * time.Hour)
+		one.Logger("x").WithTime(time).Infof("one %d", hour)
+		two.Logger("x").WithTime(time).Infof("two %d", hour)
+	}
+	var all strings.Builder
+	for _, name := range []string{"server.log.2020-04-18-10", "server.log.2020-04-18-11", "server.log"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		all.Write(text)
+	}
+	require.Equal(t, "one 0\ntwo 0\none 1\ntwo 1\none 2\ntwo 2\n", all.String())
+}
+
 func dated(t *testing.T, dir, keep string) *Loggers {
 	text := "log4j.rootLogger=INFO, f\nlog4j.appender.f=org.apache.log4j.DailyRollingFileAppender\n" +
 		"log4j.appender.f.DatePattern='.'yyyy-MM-dd-HH\nlog4j.appender.f.File=${dir}/server.log\n" +

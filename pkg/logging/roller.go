@@ -93,8 +93,13 @@ func (r *roller) rollTo(old string, tidy func()) error {
 		r.size = 0
 		return nil
 	}
-	if err := os.Rename(r.path, old); err != nil {
-		return err
+	// Another process may write the same files, as ZooKeeper and a broker of
+	// one machine do: what it has renamed away must not be lost.
+	_, err := os.Lstat(old)
+	if takenByAnother := err == nil; !takenByAnother {
+		if err := os.Rename(r.path, old); err != nil {
+			return err
+		}
 	}
 	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
