@@ -70,7 +70,15 @@ func TestExpiryBeginsANewSession(t *testing.T) {
 	epoch, id := <-registered, s.SessionID()
 	for round := range 20 {
 		through.expire(t)
-		next := <-registered
+		var next model.BrokerEpoch
+		within(t, "registered again", func() bool {
+			select {
+			case next = <-registered:
+				return true
+			default:
+				return false
+			}
+		})
 		require.Greater(t, next, epoch, "round %d", round)
 		require.NotEqual(t, id, s.SessionID())
 		epoch, id = next, s.SessionID()

@@ -69,6 +69,8 @@ type proxy struct {
 	accepted atomic.Int32
 	slow     atomic.Int64 // delay of each answer, ns
 
+	gate sync.Mutex
+
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
 	greeting []byte // the last answer to a connect request
@@ -100,6 +102,8 @@ func (p *proxy) accept() {
 			return
 		}
 		p.accepted.Add(1)
+		p.gate.Lock() // while a session is being closed, its owner must wait
+		p.gate.Unlock()
 		if p.refuse.Load() {
 			client.Close()
 			continue
@@ -175,6 +179,8 @@ func (p *proxy) cut() {
 // and password sends closeSession.
 func (p *proxy) expire(t testing.TB) {
 	t.Helper()
+	p.gate.Lock()
+	defer p.gate.Unlock()
 	p.mu.Lock()
 	greeting := p.greeting
 	p.mu.Unlock()
@@ -195,4 +201,5 @@ func (p *proxy) expire(t testing.TB) {
 	require.NoError(t, err)
 	_, err = io.ReadAll(conn) // the server closes when it is done
 	require.NoError(t, err)
+	p.cut() // Apache's server leaves the other connection open
 }

@@ -77,6 +77,9 @@ func (s *Store) one(ctx context.Context, o op) result {
 		case s.slots <- struct{}{}:
 		}
 		r := s.attempt(ctx, sess, o)
+		if errors.Is(r.err, ErrSessionExpired) {
+			sess.lose("a request was answered so") // on a connection that the server left open
+		}
 		if !errors.Is(r.err, ErrConnectionLoss) {
 			r.lossy = lossy
 			return r
