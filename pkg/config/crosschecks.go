@@ -9,7 +9,7 @@ import (
 
 // checkAcross holds the settings against one another, in Kafka's order.
 func (b *Broker) checkAcross() error {
-	for _, check := range []func() error{b.checkIdentity, b.checkLog, b.checkReplication, b.deriveListeners, b.checkAdvertised, b.checkVersions, b.checkSockets} {
+	for _, check := range []func() error{b.checkIdentity, b.checkLog, b.checkReplication, b.deriveListeners, b.checkAdvertised, b.checkVersions, b.checkSockets, b.checkServed} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -168,4 +168,17 @@ func (b *Broker) checkSockets() error {
 // isHostPattern reports whether text can be a host name or an address.
 func isHostPattern(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-%._:") == ""
+}
+
+// checkServed refuses listeners with a security protocol that is not spoken
+// yet: they must not be served in the clear.
+func (b *Broker) checkServed() error {
+	for _, e := range b.listeners {
+		if e.SecurityProtocol != model.Plaintext {
+			refused := configError("Listener %s has the security protocol %s, which Gregor does not speak yet", e.Listener, e.SecurityProtocol)
+			refused.Key, refused.Value, refused.Form = "listeners", e.String(), "listeners that speak PLAINTEXT by listener.security.protocol.map"
+			return refused
+		}
+	}
+	return nil
 }
