@@ -33,8 +33,7 @@ type Server struct {
 	log              serverLogs
 	started          time.Time // the zero of the session clock
 	wakeCommitter    chan struct{}
-	snapshotting     chan struct{} // holds a token while a snapshot is being written
-	snapshotPath     string
+	snapshotting     chan struct{}  // holds a token while a snapshot is being written
 	writer           *txnlog.Writer // the committer's
 	untilSnapshot    int            // the committer's: transactions
 	untilSnapshotLen int64          // the committer's: bytes
