@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/pkg/logging"
 	"gregor/pkg/metadata"
@@ -45,9 +46,9 @@ func NewCluster(options ClusterOptions) *Cluster {
 
 // Register enters the family's handlers.
 func (c *Cluster) Register(r *Router) {
-	r.Handle(3, c.metadata)
-	r.Handle(35, c.describeLogDirs)
-	r.Handle(60, c.describeCluster)
+	r.Handle(3, Typed(kmsg.NewPtrMetadataRequest, c.metadata))
+	r.Handle(35, Typed(kmsg.NewPtrDescribeLogDirsRequest, c.describeLogDirs))
+	r.Handle(60, Typed(kmsg.NewPtrDescribeClusterRequest, c.describeCluster))
 }
 
 // Without an authorizer everybody may do everything: the operations are all

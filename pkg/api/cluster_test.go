@@ -110,7 +110,7 @@ func TestMetadataSaysWhoCreated(t *testing.T) {
 		r := p.request(3, 9, nil)
 		req := metadataOf(9, topic)
 		req.AllowAutoTopicCreation = true
-		cluster.answerMetadata(t.Context(), r, req)
+		cluster.metadata(t.Context(), r, req)
 	}
 	ask("new")
 	ask("new")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/pkg/logging"
 	"gregor/pkg/metadata"
@@ -51,8 +52,8 @@ func NewData(options DataOptions) *Data {
 func (d *Data) Register(r *Router) {
 	r.Handle(0, d.produce)
 	r.Handle(1, d.fetch)
-	r.Handle(2, d.listOffsets)
-	r.Handle(23, d.offsetForLeaderEpoch)
+	r.Handle(2, Typed(kmsg.NewPtrListOffsetsRequest, d.listOffsets))
+	r.Handle(23, Typed(kmsg.NewPtrOffsetForLeaderEpochRequest, d.offsetForLeaderEpoch))
 }
 
 // mentions remembers what the log has been told, so that a client that

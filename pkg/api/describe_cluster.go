@@ -11,11 +11,7 @@ import (
 // DescribeCluster (key 60), version 0: the cluster part of Metadata by itself
 // (KIP-700). The controller is -1 when it has no endpoint on the client's
 // listener.
-func (c *Cluster) describeCluster(ctx context.Context, r *wire.Request) wire.Answer {
-	return Typed(kmsg.NewPtrDescribeClusterRequest, c.answerDescribeCluster)(ctx, r)
-}
-
-func (c *Cluster) answerDescribeCluster(_ context.Context, r *wire.Request, req *kmsg.DescribeClusterRequest) kmsg.Response {
+func (c *Cluster) describeCluster(_ context.Context, r *wire.Request, req *kmsg.DescribeClusterRequest) kmsg.Response {
 	snapshot := c.Metadata.Snapshot()
 	resp := kmsg.NewPtrDescribeClusterResponse()
 	resp.ClusterID = snapshot.ClusterID()

@@ -19,11 +19,7 @@ import (
 //
 // What surprises: a topic of which the request names no partition is listed
 // all the same, with no partitions, as Kafka does it.
-func (c *Cluster) describeLogDirs(ctx context.Context, r *wire.Request) wire.Answer {
-	return Typed(kmsg.NewPtrDescribeLogDirsRequest, c.answerDescribeLogDirs)(ctx, r)
-}
-
-func (c *Cluster) answerDescribeLogDirs(_ context.Context, _ *wire.Request, req *kmsg.DescribeLogDirsRequest) kmsg.Response {
+func (c *Cluster) describeLogDirs(_ context.Context, _ *wire.Request, req *kmsg.DescribeLogDirsRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeLogDirsResponse()
 	wanted := wantedPartitions(req)
 	for _, dir := range c.Replicas.DescribeDirs() {

@@ -19,11 +19,7 @@ import (
 //	3  + replicas being added and removed (KIP-455)
 //	4  flexible
 //	5  + topic ids (KIP-516); the answer goes by id
-func (c *ControlPlane) leaderAndIsr(ctx context.Context, r *wire.Request) wire.Answer {
-	return Typed(kmsg.NewPtrLeaderAndISRRequest, c.answerLeaderAndIsr)(ctx, r)
-}
-
-func (c *ControlPlane) answerLeaderAndIsr(_ context.Context, r *wire.Request, req *kmsg.LeaderAndISRRequest) kmsg.Response {
+func (c *ControlPlane) leaderAndIsr(_ context.Context, r *wire.Request, req *kmsg.LeaderAndISRRequest) kmsg.Response {
 	resp := kmsg.NewPtrLeaderAndISRResponse()
 	results, err := c.Replicas.BecomeLeaderOrFollower(req, r.CorrelationID)
 	if err != nil {

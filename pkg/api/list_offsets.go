@@ -23,11 +23,7 @@ import (
 // Timestamp -1 asks for the end, -2 for the start; any other negative one is
 // a plain search, which finds the first record. Nothing found is offset -1
 // without an error.
-func (d *Data) listOffsets(ctx context.Context, r *wire.Request) wire.Answer {
-	return Typed(kmsg.NewPtrListOffsetsRequest, d.answerListOffsets)(ctx, r)
-}
-
-func (d *Data) answerListOffsets(_ context.Context, r *wire.Request, req *kmsg.ListOffsetsRequest) kmsg.Response {
+func (d *Data) listOffsets(_ context.Context, r *wire.Request, req *kmsg.ListOffsetsRequest) kmsg.Response {
 	resp := kmsg.NewPtrListOffsetsResponse()
 	repeated := repeatedOffsets(req)
 	for _, t := range req.Topics {
@@ -44,26 +40,27 @@ func (d *Data) answerListOffsets(_ context.Context, r *wire.Request, req *kmsg.L
 			}
 			if r.Version == 0 {
 				topic.Partitions = append(topic.Partitions, d.legacyOffsets(q, int(p.MaxNumOffsets)))
-				continue
+			} else {
+				topic.Partitions = append(topic.Partitions, d.offset(r.Version, q, repeated[q.TopicPartition]))
 			}
-			if repeated[q.TopicPartition] {
-				topic.Partitions = append(topic.Partitions, offsetAnswer(q, replica.TimestampOffset{Timestamp: -1, Offset: -1, LeaderEpoch: -1}, kerr.InvalidRequest))
-				continue
-			}
-			found, err := d.replicas.OffsetForTimestamp(q)
-			if r.Version < 5 && kerr.Of(err) == kerr.OffsetNotAvailable {
-				err = kerr.LeaderNotAvailable
-			}
-			topic.Partitions = append(topic.Partitions, offsetAnswer(q, found, err))
 		}
 		resp.Topics = append(resp.Topics, topic)
 	}
 	return resp
 }
 
-func offsetAnswer(q replica.OffsetQuery, found replica.TimestampOffset, err error) kmsg.ListOffsetsResponseTopicPartition {
+// offset answers for one partition, from version 1 on.
+func (d *Data) offset(version int16, q replica.OffsetQuery, repeated bool) kmsg.ListOffsetsResponseTopicPartition {
 	p := kmsg.NewListOffsetsResponseTopicPartition()
 	p.Partition = q.Partition
+	if repeated {
+		p.ErrorCode = kerr.InvalidRequest.Code
+		return p
+	}
+	found, err := d.replicas.OffsetForTimestamp(q)
+	if version < 5 && kerr.Of(err) == kerr.OffsetNotAvailable {
+		err = kerr.LeaderNotAvailable
+	}
 	p.ErrorCode = kerr.Code(err)
 	p.Timestamp, p.Offset, p.LeaderEpoch = found.Timestamp, found.Offset, int32(found.LeaderEpoch)
 	return p

@@ -36,11 +36,7 @@ import (
 // topic is created if that is allowed, and answered LEADER_NOT_AVAILABLE, upon
 // which clients ask again. Before a controller has spoken to this broker,
 // missing topics are answered the same, for nobody knows what exists.
-func (c *Cluster) metadata(ctx context.Context, r *wire.Request) wire.Answer {
-	return Typed(kmsg.NewPtrMetadataRequest, c.answerMetadata)(ctx, r)
-}
-
-func (c *Cluster) answerMetadata(ctx context.Context, r *wire.Request, req *kmsg.MetadataRequest) kmsg.Response {
+func (c *Cluster) metadata(ctx context.Context, r *wire.Request, req *kmsg.MetadataRequest) kmsg.Response {
 	resp := kmsg.NewPtrMetadataResponse()
 	resp.ControllerID = -1
 	if r.Version >= 10 && slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.Topic == nil || t.TopicID != [16]byte{} }) {

@@ -17,11 +17,7 @@ import (
 //	2  + current leader epoch, throttle time (KIP-320)
 //	3  + replica id
 //	4  flexible
-func (d *Data) offsetForLeaderEpoch(ctx context.Context, r *wire.Request) wire.Answer {
-	return Typed(kmsg.NewPtrOffsetForLeaderEpochRequest, d.answerOffsetForLeaderEpoch)(ctx, r)
-}
-
-func (d *Data) answerOffsetForLeaderEpoch(_ context.Context, _ *wire.Request, req *kmsg.OffsetForLeaderEpochRequest) kmsg.Response {
+func (d *Data) offsetForLeaderEpoch(_ context.Context, _ *wire.Request, req *kmsg.OffsetForLeaderEpochRequest) kmsg.Response {
 	resp := kmsg.NewPtrOffsetForLeaderEpochResponse()
 	for _, t := range req.Topics {
 		topic := kmsg.NewOffsetForLeaderEpochResponseTopic()

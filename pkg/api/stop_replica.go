@@ -15,11 +15,7 @@ import (
 //	1  + broker epoch (KIP-380); partitions by topic
 //	2  flexible
 //	3  + leader epoch and delete flag for each partition (KIP-570)
-func (c *ControlPlane) stopReplica(ctx context.Context, r *wire.Request) wire.Answer {
-	return Typed(kmsg.NewPtrStopReplicaRequest, c.answerStopReplica)(ctx, r)
-}
-
-func (c *ControlPlane) answerStopReplica(_ context.Context, r *wire.Request, req *kmsg.StopReplicaRequest) kmsg.Response {
+func (c *ControlPlane) stopReplica(_ context.Context, r *wire.Request, req *kmsg.StopReplicaRequest) kmsg.Response {
 	resp := kmsg.NewPtrStopReplicaResponse()
 	results, err := c.Replicas.StopReplicas(req, r.CorrelationID)
 	resp.ErrorCode = kerr.Code(err)

@@ -19,11 +19,7 @@ import (
 //	5  + broker epoch (KIP-380); partitions by topic
 //	6  flexible
 //	7  + topic ids (KIP-516)
-func (c *ControlPlane) updateMetadata(ctx context.Context, r *wire.Request) wire.Answer {
-	return Typed(kmsg.NewPtrUpdateMetadataRequest, c.answerUpdateMetadata)(ctx, r)
-}
-
-func (c *ControlPlane) answerUpdateMetadata(_ context.Context, r *wire.Request, req *kmsg.UpdateMetadataRequest) kmsg.Response {
+func (c *ControlPlane) updateMetadata(_ context.Context, r *wire.Request, req *kmsg.UpdateMetadataRequest) kmsg.Response {
 	resp := kmsg.NewPtrUpdateMetadataResponse()
 	resp.ErrorCode = kerr.Code(c.Replicas.UpdateMetadata(req, r.CorrelationID))
 	return resp
