@@ -24,6 +24,9 @@ type ConfigApplier func(name string, settings map[string]string)
 type ConfigSource interface {
 	ConfigReader
 	EntityNames(ctx context.Context, entityType string) ([]string, error)
+	// EntityConfigs reads many at once; it returns those that can be read
+	// together with a zkstore.ErrBadData for the others.
+	EntityConfigs(ctx context.Context, entityType string, names []string) (map[string]map[string]string, error)
 	ConfigChanges(ctx context.Context, after int64) ([]zkstore.ConfigChange, error)
 	PurgeConfigChanges(ctx context.Context, now time.Time, maxAge time.Duration) error
 	WatchChildren(path string, fn func()) (cancel func())
@@ -87,21 +90,21 @@ func (c *ConfigChanges) Shutdown() {
 // applyAll hands every configured entity to its applier. What changes
 // meanwhile is notified and applied again.
 func (c *ConfigChanges) applyAll(ctx context.Context) error {
-	for entityType := range c.appliers {
+	for entityType, apply := range c.appliers {
 		names, err := c.entities(ctx, entityType)
 		if err != nil {
 			return err
 		}
+		configs, err := c.source.EntityConfigs(ctx, entityType, names)
+		if errors.Is(err, zkstore.ErrBadData) {
+			c.log.Error(err)
+		} else if err != nil {
+			return err
+		}
 		for _, name := range names {
-			settings, err := c.source.EntityConfig(ctx, entityType, name)
-			if errors.Is(err, zkstore.ErrBadData) {
-				c.log.Error(err)
-				continue
+			if settings, ok := configs[name]; ok {
+				apply(name, settings)
 			}
-			if err != nil {
-				return err
-			}
-			c.appliers[entityType](name, settings)
 		}
 	}
 	return nil

@@ -54,6 +54,20 @@ func (n *configNodes) EntityNames(_ context.Context, entityType string) ([]strin
 	return names, nil
 }
 
+func (n *configNodes) EntityConfigs(ctx context.Context, entityType string, names []string) (map[string]map[string]string, error) {
+	configs := map[string]map[string]string{}
+	var bad error
+	for _, name := range names {
+		settings, err := n.EntityConfig(ctx, entityType, name)
+		if err != nil {
+			bad = err
+			continue
+		}
+		configs[name] = settings
+	}
+	return configs, bad
+}
+
 func (n *configNodes) ConfigChanges(_ context.Context, after int64) ([]zkstore.ConfigChange, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -199,6 +213,7 @@ func TestConfigChangesGoOnAfterBadOnes(t *testing.T) {
 		nodes.set("topics", "t", map[string]string{"a": "b"})
 		synctest.Wait()
 		require.Equal(t, []string{"topics/t map[a:b]"}, applied)
+		require.Contains(t, out.String(), "ERROR /config/topics/broken: ")
 		require.Equal(t, 3, strings.Count(out.String(), "ERROR Error while processing data change (data = "))
 	})
 }
