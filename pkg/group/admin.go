@@ -166,6 +166,9 @@ func (c *Coordinator) deleteOffsets(s *shard, g *Group, req *kmsg.OffsetDeleteRe
 // OnPartitionsDeleted forgets the offsets of partitions that are no more, in
 // all groups.
 func (c *Coordinator) OnPartitionsDeleted(partitions []model.TopicPartition) {
+	if len(partitions) == 0 {
+		return
+	}
 	removed := 0
 	// Groups of partitions that are loading learn of it by their expiry.
 	_ = c.runtime.Each(func(s *shard) {
