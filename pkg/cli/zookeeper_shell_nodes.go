@@ -20,32 +20,6 @@ type shellCommand struct {
 	run    func(sh *shell, line *shellLine) error
 }
 
-// shellLine is a parsed command line.
-type shellLine struct {
-	options map[byte]string
-	args    []string // args[0] is the command
-}
-
-func (l *shellLine) has(option byte) bool { _, ok := l.options[option]; return ok }
-
-// data is the i-th word, nil when there are fewer.
-func (l *shellLine) data(i int) []byte {
-	if i >= len(l.args) {
-		return nil
-	}
-	return []byte(l.args[i])
-}
-
-// version is the value of -v, -1 without.
-func (l *shellLine) version() (int32, error) {
-	text, ok := l.options['v']
-	if !ok {
-		return -1, nil
-	}
-	n, err := parseJavaInt(text)
-	return int32(n), err
-}
-
 // shellCommands is filled by init because commands refer to it.
 var shellCommands map[string]*shellCommand
 
@@ -84,53 +58,6 @@ func shellCommandNames() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// parse reads options anywhere on the line; "--" ends them.
-func (c *shellCommand) parse(words []string) (*shellLine, error) {
-	line := &shellLine{options: map[byte]string{}, args: words[:1:1]}
-	for rest := words[1:]; len(rest) > 0; {
-		word := rest[0]
-		rest = rest[1:]
-		if word == "--" {
-			line.args = append(line.args, rest...)
-			break
-		}
-		if len(word) < 2 || word[0] != '-' {
-			line.args = append(line.args, word)
-			continue
-		}
-		var err error
-		if rest, err = c.parseOption(line, word, rest); err != nil {
-			return nil, err
-		}
-	}
-	if len(line.args) < c.words {
-		return nil, shellErrorf("%s %s", words[0], c.usage)
-	}
-	return line, nil
-}
-
-// parseOption reads a word such as -s, -sR, -v 3 or -v3.
-func (c *shellCommand) parseOption(line *shellLine, word string, rest []string) ([]string, error) {
-	for i := 1; i < len(word); i++ {
-		letter := word[i]
-		switch {
-		case strings.IndexByte(c.flags, letter) >= 0:
-			line.options[letter] = ""
-		case strings.IndexByte(c.valued, letter) >= 0 && i+1 < len(word):
-			line.options[letter] = word[i+1:]
-			return rest, nil
-		case strings.IndexByte(c.valued, letter) >= 0 && len(rest) > 0:
-			line.options[letter] = rest[0]
-			return rest[1:], nil
-		case strings.IndexByte(c.valued, letter) >= 0:
-			return nil, shellErrorf("org.apache.commons.cli.MissingArgumentException: Missing argument for option: %c", letter)
-		default:
-			return nil, shellErrorf("org.apache.commons.cli.UnrecognizedOptionException: Unrecognized option: %s", word)
-		}
-	}
-	return rest, nil
 }
 
 // keeperText is what the shell says for an error of the server.
@@ -441,95 +368,6 @@ func shellDeleteAll(sh *shell, line *shellLine) error {
 		if err := sh.raw.Delete(sh.ctx, p, -1); err != nil {
 			return keeperText(err, path)
 		}
-	}
-	return nil
-}
-
-const permissionLetters = "rwcda" // by their bits, from the lowest
-
-// parseACL reads scheme:id:permissions, separated by commas; what has another
-// form is named on stderr and passed over.
-func (sh *shell) parseACL(text string) []zkstore.RawACL {
-	var acl []zkstore.RawACL
-	for _, entry := range strings.Split(text, ",") {
-		first, last := strings.Index(entry, ":"), strings.LastIndex(entry, ":")
-		if first == last {
-			sh.say(entry + " does not have the form scheme:id:perm")
-			continue
-		}
-		perms := int32(0)
-		for _, letter := range entry[last+1:] {
-			bit := strings.IndexRune(permissionLetters, letter)
-			if bit < 0 {
-				sh.say("Unknown perm type: " + string(letter))
-				continue
-			}
-			perms |= 1 << bit
-		}
-		acl = append(acl, zkstore.RawACL{Perms: perms, Scheme: entry[:first], ID: entry[first+1 : last]})
-	}
-	return acl
-}
-
-func shellGetACL(sh *shell, line *shellLine) error {
-	path, err := sh.pathArg(line)
-	if err != nil {
-		return err
-	}
-	acl, stat, err := sh.raw.GetACL(sh.ctx, path)
-	sh.answered()
-	if err != nil {
-		return keeperText(err, path)
-	}
-	for _, entry := range acl {
-		var perms strings.Builder
-		for _, letter := range "cdrwa" {
-			if entry.Perms&(1<<strings.IndexRune(permissionLetters, letter)) != 0 {
-				perms.WriteRune(letter)
-			}
-		}
-		sh.println(fmt.Sprintf("'%s,'%s\n: %s", entry.Scheme, entry.ID, perms.String()))
-	}
-	if line.has('s') {
-		sh.printStat(stat)
-	}
-	return nil
-}
-
-func shellSetACL(sh *shell, line *shellLine) error {
-	path, acl := line.args[1], sh.parseACL(line.args[2])
-	version, err := line.version()
-	if err != nil {
-		return err
-	}
-	if err := zkstore.ValidatePath(path); err != nil {
-		return shellErrorf("%v", err)
-	}
-	if len(acl) == 0 {
-		return keeperText(zkstore.ErrInvalidACL, path)
-	}
-	set := func(p string) error {
-		stat, err := sh.raw.SetACL(sh.ctx, p, acl, version)
-		sh.answered()
-		if err != nil {
-			return keeperText(err, path)
-		}
-		if line.has('s') {
-			sh.printStat(stat)
-		}
-		return nil
-	}
-	if line.has('R') {
-		return sh.walk(path, false, set)
-	}
-	return set(path)
-}
-
-func shellAddAuth(sh *shell, line *shellLine) error {
-	err := sh.raw.AddAuth(sh.ctx, line.args[1], line.data(2))
-	sh.answered()
-	if err != nil {
-		return keeperText(err, "")
 	}
 	return nil
 }
