@@ -76,6 +76,7 @@ type world struct {
 	posted  []func() error
 	ids     byte
 	set     settings
+	quiet   bool // no output: for long random histories
 }
 
 // pending is a request that waits to be answered.
@@ -94,10 +95,17 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) printf(format string, args ...any) { fmt.Fprintf(&w.out, format+"\n", args...) }
+func (w *world) printf(format string, args ...any) {
+	if !w.quiet {
+		fmt.Fprintf(&w.out, format+"\n", args...)
+	}
+}
 
 // Write takes the log: only what warns is part of the scripts.
 func (w *world) Write(line []byte) (int, error) {
+	if w.quiet {
+		return len(line), nil
+	}
 	text := string(line)
 	if i := strings.Index(text, "] "); i >= 0 && strings.HasPrefix(text, "[20") {
 		text = text[i+2:]

@@ -25,9 +25,16 @@ func (m *machine) topicsChanged() error {
 	if err != nil {
 		return err
 	}
+	var marked []string // torn out while they were being deleted: done
 	for _, name := range gone {
+		if m.c.toDelete[name] {
+			marked = append(marked, name)
+		}
 		m.unwatchTopic(name)
 		m.c.forget(name)
+	}
+	if err := m.store.RemoveTopicDeletions(marked); err != nil {
+		return err
 	}
 	if len(added)+len(gone) == 0 {
 		return nil
