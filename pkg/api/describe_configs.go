@@ -7,7 +7,8 @@ package api
 //
 // What surprises: an empty list of names means all settings, as no list does;
 // without an error the error text is empty and not null; a resource type
-// without a meaning spoils the whole request. The settings of a broker are
+// without a meaning spoils the whole request; version 0 has a flag for
+// defaults, which 2.8 never sets. The settings of a broker are
 // answered by that broker alone; the empty name means what is set for all
 // brokers while they run.
 
@@ -52,7 +53,6 @@ func (h *Configs) describeConfigs(ctx context.Context, _ *wire.Request, req *kms
 func describedConfig(e *config.Entry, req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
 	c := kmsg.NewDescribeConfigsResponseResourceConfig()
 	c.Name, c.Value, c.ReadOnly, c.IsSensitive = e.Name, e.Value, e.ReadOnly, e.Sensitive
-	c.IsDefault = e.Source == config.SourceDefault
 	c.Source, c.ConfigType = kmsg.ConfigSource(e.Source), kmsg.ConfigType(e.Type)
 	if req.IncludeDocumentation {
 		c.Documentation = e.Doc
