@@ -201,13 +201,13 @@ func (m *machine) collect(t *rapid.T, info FetchInfo, offset int64, got map[int6
 }
 
 func (m *machine) checkTimestamp(t *rapid.T) {
-	ts := rapid.Int64Range(baseTime-50, m.clock+50).Draw(t, "timestamp")
+	ts := rapid.Int64Range(baseTime-50, max(m.clock, baseTime)+50).Draw(t, "timestamp")
 	_, offset, _, found, err := m.log.OffsetForTimestamp(ts)
 	require.NoError(t, err)
 	for _, b := range m.batches {
 		for i, timestamp := range b.timestamps {
 			if o := b.base + int64(i); o >= m.start && timestamp >= ts {
-				require.True(t, found, "offset %d has %d, looked for %d", o, timestamp, ts)
+				require.True(t, found, "offset %d has %d, looked for %d; segments %s", o, timestamp, ts, joinSegments(*m.log.segments.Load()))
 				require.Equal(t, o, offset, "looked for %d in %v, segments %s", ts, m.batches, joinSegments(*m.log.segments.Load()))
 				return
 			}

@@ -43,6 +43,8 @@ func (l *Log) rollLocked(opts *Options, expected int64) error {
 		if err := active.becomeInactive(); err != nil {
 			return err
 		}
+		// Its indexes have just changed, even if its records are on disk.
+		l.recoveryPoint.Store(min(l.recoveryPoint.Load(), active.base))
 	}
 	l.producers.mapEnd = offset
 	if err := l.takeSnapshotLocked(); err != nil {

@@ -39,6 +39,7 @@ func (l *Log) truncateLocked(offset int64) error {
 	if err := l.epochs.truncateFromEnd(offset); err != nil {
 		return err
 	}
+	l.recoveryPoint.Store(min(l.recoveryPoint.Load(), segments[keep-1].base)) // its indexes have changed
 	return l.endAtLocked(offset, min(offset, l.LogStartOffset()), opts)
 }
 
