@@ -215,7 +215,10 @@ func (b *Broker) bindSockets(context.Context) error {
 		Loggers:             b.loggers,
 	}, b.router)
 	b.onStop(func(context.Context) { b.network.Close() }) //nolint:errcheck // a second call; the first one told
-	return b.network.Bind()
+	if err := b.network.Bind(); err != nil {
+		return &fatalError{class: "org.apache.kafka.common.KafkaException", text: err.Error()}
+	}
+	return nil
 }
 
 // advertised are the endpoints that are published: a port of 0 is the bound

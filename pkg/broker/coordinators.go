@@ -21,6 +21,8 @@ import (
 // startCoordinators starts what answers for groups and producer ids.
 func (b *Broker) startCoordinators(ctx context.Context) error {
 	c := b.current()
+	b.announceReaper(heartbeatReaper)
+	b.announceReaper(rebalanceReaper)
 	b.groups = group.New(b.groupConfig(c))
 	b.groups.Start(b.offsetsPartitions(ctx, c))
 	b.onStop(func(context.Context) {

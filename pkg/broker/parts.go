@@ -38,6 +38,9 @@ func (b *Broker) startReplicas(context.Context) error {
 			b.log.WithError(err).Warnf("%sthe replica manager ended with an error", b.prefix())
 		}
 	})
+	b.announceReaper(produceReaper)
+	b.announceReaper(fetchReaper)
+	b.announce(dirFailureClass, dirFailureThread)
 	return nil
 }
 
@@ -67,6 +70,7 @@ func (b *Broker) startController(context.Context) error {
 		MaxReplicationFactor: 1, // until followers replicate
 		Loggers:              b.loggers,
 	})
+	b.announceReaper(topicReaper)
 	return nil
 }
 

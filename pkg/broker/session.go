@@ -73,10 +73,13 @@ func (k *sessionKeeper) write() {
 	}
 }
 
-// forget removes the file after a session was closed in order.
+// forget removes the file after a session was closed in order. A process
+// that never held the lock leaves the file to the one that does.
 func (k *sessionKeeper) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.locked {
+		_ = os.Remove(k.path)
+	}
 	k.locked, k.current = false, 0
-	_ = os.Remove(k.path)
 }

@@ -56,8 +56,14 @@ func (l *Log) String() string {
 // ZooKeeper starts the bundled ZooKeeper and returns its address.
 func ZooKeeper(t testing.TB) string {
 	t.Helper()
+	return ZooKeeperWithTick(t, 3*time.Second)
+}
+
+// ZooKeeperWithTick starts one whose sessions last from 2 to 20 ticks.
+func ZooKeeperWithTick(t testing.TB, tick time.Duration) string {
+	t.Helper()
 	s, err := server.Start(context.Background(), server.Config{
-		DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", Loggers: logging.Discard(),
+		DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: tick, Loggers: logging.Discard(),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })

@@ -27,7 +27,7 @@ type Exec func(stdin, script string, args []string) (stdout, stderr string, stat
 //
 // In expected lines <word> stands for anything, ⇥ for a tab; a line … stands
 // for any lines, and "(any order)" in front of the output lets its lines come
-// in any order. Words of the commands are replaced first, in pairs of old and
+// in any order; "" is an empty line where one at the end matters. Words of the commands are replaced first, in pairs of old and
 // new: addresses and directories of the test.
 func RunTranscript(t testing.TB, path string, exec Exec, replacements ...string) {
 	t.Helper()
@@ -77,7 +77,23 @@ func readTranscript(t testing.TB, path string) *transcript {
 			current.stdout = append(current.stdout, line)
 		}
 	}
+	for _, s := range tr.steps {
+		s.stdout = trimBlank(s.stdout)
+	}
 	return tr
+}
+
+// trimBlank drops the empty lines that set the steps of a transcript apart.
+func trimBlank(lines []string) []string {
+	for len(lines) > 0 && lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
+	}
+	for i := range lines {
+		if lines[i] == `""` {
+			lines[i] = ""
+		}
+	}
+	return lines
 }
 
 func (tr *transcript) run(t testing.TB, exec Exec, replace *strings.Replacer) {
