@@ -55,6 +55,18 @@ func TestHostListGivesEveryServerThenPauses(t *testing.T) {
 	require.Equal(t, 3, h.Len())
 }
 
+func TestHostListPausesWhenConnectionsDoNotLast(t *testing.T) {
+	h := newHostList([]string{"a:1"})
+	pauses := 0
+	for range 5 * flapsMax {
+		if _, pause := h.Next(); pause {
+			pauses++
+		}
+		h.Connected()
+	}
+	require.Equal(t, 4, pauses)
+}
+
 func TestValidatePath(t *testing.T) {
 	for path, reason := range map[string]string{
 		"/": "", "/a": "", "/a/b.c/..d": "", "/ü": "",

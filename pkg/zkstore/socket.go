@@ -23,6 +23,8 @@ const (
 	opcodeSetWatches   = 101
 	opcodeError        = -1
 
+	maxSkipped = 256 << 20 // an answer longer than this is no answer
+
 	statSize        = 68
 	multiHeaderSize = 9 // type 4, done 1, error 4
 
@@ -120,7 +122,7 @@ func (c *socket) readFrame() ([]byte, error) {
 	}
 	size := binary.BigEndian.Uint32(head[:])
 	if size > maxFrame {
-		return nil, fmt.Errorf("frame of %d bytes from ZooKeeper server %s: more than %d", size, c.server, maxFrame)
+		return c.skipFrame(size)
 	}
 	frame := make([]byte, 4+size)
 	copy(frame, head[:])
@@ -136,6 +138,27 @@ func (c *socket) readFrame() ([]byte, error) {
 	}
 	c.session.heard()
 	return frame, nil
+}
+
+// skipFrame reads over an answer that is too long, and puts an error in its
+// place: dropping the connection would only bring the same answer again.
+func (c *socket) skipFrame(size uint32) ([]byte, error) {
+	if size > maxSkipped || !c.greeted {
+		return nil, fmt.Errorf("frame of %d bytes from ZooKeeper server %s: more than %d", size, c.server, maxFrame)
+	}
+	frame := binary.BigEndian.AppendUint32(nil, replyHeaderSize)
+	frame = append(frame, make([]byte, replyHeaderSize)...)
+	if _, err := io.ReadFull(c.Conn, frame[4:]); err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyN(io.Discard, c.Conn, int64(size)-replyHeaderSize); err != nil {
+		return nil, err
+	}
+	c.session.log.Errorf("An answer of server %s has %d bytes; more than %d are not read", c.server, size, maxFrame)
+	marshalling := CodeMarshallingError
+	binary.BigEndian.PutUint32(frame[4+12:], uint32(marshalling))
+	c.session.heard()
+	return frame, c.checkReply(frame[4:])
 }
 
 // readGreeting reads the answer to the connect request: protocol 4, timeout

@@ -3,6 +3,8 @@ package zkstore
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -123,4 +125,30 @@ func errorOf(code int32) error {
 		return fmt.Errorf("unknown error: %v", code)
 	}
 	return nil
+}
+
+// An answer beyond the limit fails its request and nothing else.
+func TestTooLongAnswersAreSkipped(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	s := &session{log: Options{}.withDefaults().Loggers.Logger("x")}
+	c := newSocket(s, near, "h:1")
+	c.greeted = true
+	c.pending[9] = opcodeGetChildren2
+	go func() {
+		far.Write(append(words(maxFrame+1, 9, 0, 0, 0), make([]byte, maxFrame+1-replyHeaderSize)...))
+		far.Write(words(replyHeaderSize, 10, 0, 0, 0))
+		far.Write(words(maxSkipped + 1))
+	}()
+	got := make([]byte, 4+replyHeaderSize)
+	_, err := io.ReadFull(c, got)
+	require.NoError(t, err)
+	require.Equal(t, words(replyHeaderSize, 9, 0, 0, int32(CodeMarshallingError)), got)
+	require.Empty(t, c.pending)
+	_, err = io.ReadFull(c, got)
+	require.NoError(t, err)
+	require.Equal(t, words(replyHeaderSize, 10, 0, 0, 0), got)
+	_, err = c.Read(got)
+	require.ErrorContains(t, err, "frame of 268435457 bytes")
 }
