@@ -214,3 +214,28 @@ func TestFetchSessionModel(t *testing.T) {
 		}
 	})
 }
+
+// A consumer of 1000 partitions in which nothing happens.
+func BenchmarkFetchIdleSession(b *testing.B) {
+	p := newDataPlane(b)
+	p.lead("t", 1000)
+	full := kmsg.NewPtrFetchRequest()
+	full.Version, full.ReplicaID, full.MaxBytes, full.MinBytes, full.SessionEpoch = 12, -1, 1<<20, 1, 0
+	topic := kmsg.FetchRequestTopic{Topic: "t"}
+	for i := range int32(1000) {
+		part := kmsg.NewFetchRequestTopicPartition()
+		part.Partition, part.PartitionMaxBytes = i, 1<<20
+		topic.Partitions = append(topic.Partitions, part)
+	}
+	full.Topics = append(full.Topics, topic)
+	id := p.ask(full).(*kmsg.FetchResponse).SessionID
+	epoch := int32(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		req := fetchOf(12, "t", 0, 0)
+		req.SessionID, req.SessionEpoch, req.Topics = id, epoch, nil
+		a := p.answer(req)
+		a.Release()
+		epoch++
+	}
+}
