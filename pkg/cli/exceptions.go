@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"gregor/pkg/cli/jopt"
@@ -148,18 +146,4 @@ func protocolError(code int16, message *string) error {
 }
 
 // toolLoggers are the loggers of a tool: WARN and above on standard error.
-func toolLoggers(env *Env) *logging.Loggers {
-	return logging.New(warnings{env.Stderr})
-}
-
-// warnings lets through the lines of level WARN and ERROR.
-type warnings struct{ to io.Writer }
-
-// Write takes one line in log4j's layout: "[time] LEVEL text".
-func (w warnings) Write(line []byte) (int, error) {
-	_, rest, _ := bytes.Cut(line, []byte("] "))
-	if bytes.HasPrefix(rest, []byte("WARN ")) || bytes.HasPrefix(rest, []byte("ERROR ")) {
-		return w.to.Write(line)
-	}
-	return len(line), nil
-}
+func toolLoggers(env *Env) *logging.Loggers { return logging.Tools(env.Stderr) }

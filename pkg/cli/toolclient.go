@@ -288,7 +288,7 @@ func (a *adminClient) connect(ctx context.Context, n *node) (*link, error) {
 		w = &wait{}
 		a.waits[n.key()] = w
 	}
-	if time.Now().Before(w.until) || !n.resolve(ctx) {
+	if time.Now().Before(w.until) {
 		return nil, errNoNode
 	}
 	l, err := a.dial(ctx, n)
@@ -304,8 +304,14 @@ func (a *adminClient) connect(ctx context.Context, n *node) (*link, error) {
 }
 
 // dial connects to a node and learns its versions: with ApiVersions v3, or v0
-// when the broker, being older, answers in that form.
+// when the broker, being older, answers in that form. A host without an
+// address is named: it is what a broker advertises by mistake.
 func (a *adminClient) dial(ctx context.Context, n *node) (*link, error) {
+	if !n.resolve(ctx) {
+		a.log.WithError(exceptionf("java.net.UnknownHostException", "%s", n.host)).
+			Warnf("[AdminClient clientId=%s] Error connecting to node %s (id: %d rack: null)", a.settings.clientID, n.key(), n.id)
+		return nil, errNoNode
+	}
 	l, err := a.dialAs(ctx, n, 3)
 	if errors.Is(err, client.ErrProtocol) {
 		l, err = a.dialAs(ctx, n, 0)
@@ -374,8 +380,8 @@ func (a *adminClient) send(ctx context.Context, l *link, n *node, req kmsg.Reque
 	return resp, nil
 }
 
-// reconnectPause grows from reconnect.backoff.ms by half of itself up or down
-// a fifth, as Kafka's does.
+// reconnectPause doubles from reconnect.backoff.ms up to
+// reconnect.backoff.max.ms, give or take a fifth, as Kafka's does.
 func (s adminSettings) reconnectPause(failures int) time.Duration {
 	pause := s.reconnectBackoff
 	for range min(failures-1, 20) {

@@ -206,6 +206,20 @@ func TestClientLooksForTheNextController(t *testing.T) {
 	require.Equal(t, 2, asked)
 }
 
+// What people meet who advertise a name that only the broker knows.
+func TestClientNamesAHostWithoutAddress(t *testing.T) {
+	b := newWireBroker(t)
+	b.answers[3] = func(req kmsg.Request) kmsg.Response {
+		resp := b.metadata(req.(*kmsg.MetadataRequest)).(*kmsg.MetadataResponse)
+		resp.Brokers[0].Host, resp.Brokers[0].Port = "a..b", 9092
+		return resp
+	}
+	file := propertiesFile(t, "default.api.timeout.ms=60", "request.timeout.ms=50", "retry.backoff.ms=10")
+	require.Contains(t, b.run("kafka-topics --create --topic t --bootstrap-server BROKER --command-config "+file),
+		"2> <time> WARN [AdminClient clientId=adminclient-1] Error connecting to node a..b:9092 (id: 0 rack: null) (org.apache.kafka.clients.NetworkClient)\n"+
+			"2> java.net.UnknownHostException: a..b\n")
+}
+
 func TestReconnectPauseGrows(t *testing.T) {
 	s := adminSettings{reconnectBackoff: 50 * time.Millisecond, reconnectBackoffMax: time.Second}
 	for failures, want := range map[int]time.Duration{1: 50, 2: 100, 5: 800, 6: 1000, 60: 1000} {
