@@ -271,3 +271,36 @@ func TestTopicsDescribeThroughBroker(t *testing.T) {
 		describe("--topic moving"))
 	require.Equal(t, under0, describe("--under-replicated-partitions"), "a replica that is being added does not count")
 }
+
+func FuzzReplicaAssignment(f *testing.F) {
+	for _, seed := range []string{"0", "0:1,1:0", " 1 : 2 ", "0:0", "0:1,2", ",", ":", "x", "-1", "2147483648"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		assignment, err := parseReplicaAssignment(text)
+		if err != nil {
+			require.NotEqual(t, kafkaException, javaClass(err))
+			return
+		}
+		for _, replicas := range assignment {
+			require.Len(t, replicas, len(assignment[0]))
+			require.Len(t, slices.Compact(slices.Sorted(slices.Values(replicas))), len(replicas), "no broker twice")
+		}
+	})
+}
+
+func FuzzTopicFilter(f *testing.F) {
+	for _, seed := range []string{"a", "a,b", "'a.*'", `"`, "(", "[", "(?i)A", "^a$", "a|", "\\Qa"} {
+		f.Add(seed, "a")
+	}
+	f.Fuzz(func(t *testing.T, raw, topic string) {
+		filter, err := newTopicFilter(raw)
+		if err != nil {
+			require.Equal(t, "java.lang.RuntimeException", javaClass(err))
+			return
+		}
+		if filter.allows(topic, true) {
+			require.True(t, filter.allows(topic, false))
+		}
+	})
+}
