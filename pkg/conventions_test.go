@@ -33,14 +33,12 @@ var floors = [][]string{
 
 // sameFloor lists the imports within a floor, each with its reason.
 var sameFloor = map[string]map[string]string{
-	"wire":              {"model": "a peer has a security protocol"},
-	"logmanager":        {"commitlog": "it keeps all logs of a broker"},
-	"group":             {"coordinator": "groups are state machines over it"},
-	"api":               {"network": "a handler's answer is written by it"},
-	"cli":               {"cli/jopt": "the option parser of the tools"},
-	"zookeeper/tree":    {"zookeeper/jute": "nodes hold stats and ACLs as they are on the wire"},
-	"zookeeper/txnlog":  {"zookeeper/jute": "files are jute records", "zookeeper/tree": "a snapshot is a tree"},
-	"zookeeper/session": {"zookeeper/jute": "session ids and passwords as on the wire"},
+	"wire":             {"model": "a peer has a security protocol"},
+	"logmanager":       {"commitlog": "it keeps all logs of a broker"},
+	"group":            {"coordinator": "groups are state machines over it"},
+	"cli":              {"cli/jopt": "the option parser of the tools"},
+	"zookeeper/tree":   {"zookeeper/jute": "nodes hold stats and ACLs as they are on the wire"},
+	"zookeeper/txnlog": {"zookeeper/jute": "files are jute records", "zookeeper/tree": "a snapshot is a tree"},
 	"zookeeper/server": {"zookeeper/jute": "the wire protocol", "zookeeper/tree": "what it serves",
 		"zookeeper/txnlog": "what it writes before it answers", "zookeeper/session": "who is connected"},
 }

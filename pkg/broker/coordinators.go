@@ -104,8 +104,11 @@ func (b *Broker) onLeadership(change replica.LeadershipChange) {
 	}
 }
 
-// onDeleted drops the offsets of partitions that are gone.
+// onDeleted drops the offsets and the settings of topics that are gone.
 func (b *Broker) onDeleted(deleted []model.TopicPartition) {
+	for _, tp := range deleted {
+		b.topicConfigs.forget(tp.Topic)
+	}
 	b.groups.OnPartitionsDeleted(deleted)
 }
 

@@ -53,6 +53,8 @@ func (t *topicConfigs) set(topic string, settings map[string]string) {
 	t.byTopic[topic] = knownOverrides{settings, time.Now()}
 }
 
+// forget drops what is known of a topic that is gone: one of the same name may
+// come with other settings.
 func (t *topicConfigs) forget(topic string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -102,7 +102,8 @@ func (p *proxy) accept() {
 			return
 		}
 		p.accepted.Add(1)
-		p.gate.Lock() // while a session is being closed, its owner must wait
+		//lint:ignore SA2001 while a session is being closed, its owner must wait
+		p.gate.Lock()
 		p.gate.Unlock()
 		if p.refuse.Load() {
 			client.Close()
