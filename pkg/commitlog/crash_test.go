@@ -222,12 +222,16 @@ func TestLeftoversOfACrash(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, vfs.WriteFile(c, path(logs[1]+".log.swap"), append(first, second...)))
 		},
-		"an orphaned index":    func(c *vfs.Mem) { require.NoError(t, vfs.WriteFile(c, path("00000000000000009999.index"), []byte("12345678"))) },
-		"no offset index":      func(c *vfs.Mem) { require.NoError(t, c.Remove(path(logs[1]+".index"))) },
-		"no time index":        func(c *vfs.Mem) { require.NoError(t, c.Remove(path(logs[1]+".timeindex"))) },
-		"a torn txn index":     func(c *vfs.Mem) { require.NoError(t, vfs.WriteFile(c, path(logs[1]+".txnindex"), []byte("torn"))) },
-		"a temporary file":     func(c *vfs.Mem) { require.NoError(t, vfs.WriteFile(c, path(epochFile+".tmp"), []byte("0\n"))) },
-		"a snapshot of nobody": func(c *vfs.Mem) { require.NoError(t, vfs.WriteFile(c, path("00000000000000000777.snapshot"), []byte("x"))) },
+		"an orphaned index": func(c *vfs.Mem) {
+			require.NoError(t, vfs.WriteFile(c, path("00000000000000009999.index"), []byte("12345678")))
+		},
+		"no offset index":  func(c *vfs.Mem) { require.NoError(t, c.Remove(path(logs[1]+".index"))) },
+		"no time index":    func(c *vfs.Mem) { require.NoError(t, c.Remove(path(logs[1]+".timeindex"))) },
+		"a torn txn index": func(c *vfs.Mem) { require.NoError(t, vfs.WriteFile(c, path(logs[1]+".txnindex"), []byte("torn"))) },
+		"a temporary file": func(c *vfs.Mem) { require.NoError(t, vfs.WriteFile(c, path(epochFile+".tmp"), []byte("0\n"))) },
+		"a snapshot of nobody": func(c *vfs.Mem) {
+			require.NoError(t, vfs.WriteFile(c, path("00000000000000000777.snapshot"), []byte("x")))
+		},
 	} {
 		for _, clean := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, clean %v", name, clean), func(t *testing.T) {

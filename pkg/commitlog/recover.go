@@ -160,13 +160,13 @@ func (l *Log) scanSegment(s *segment, opts *Options) (valid int64, err error) {
 	defer file.drop()
 	s.setMax(record.NoTimestamp, s.base)
 	s.firstLoaded = false
-	maxTimestamp, maxOffset, lastEntry := record.NoTimestamp, s.base, int64(0)
+	maxTimestamp, maxOffset, lastEntry, next := record.NoTimestamp, s.base, int64(0), s.base
 	scan := scanBatches(file, 0, s.size.Load())
 	defer scan.done()
 	for {
 		batch, h, err := scan.next()
-		if err == nil && (h.lastOffset < s.base || h.lastOffset-s.base > math.MaxInt32) {
-			err = fmt.Errorf("offset %d at byte %d cannot be in segment %d: %w", h.lastOffset, h.position, s.base, ErrCorrupt)
+		if err == nil && (h.baseOffset < next || h.lastOffset-s.base > math.MaxInt32) {
+			err = fmt.Errorf("offsets %d to %d at byte %d cannot follow offset %d in segment %d: %w", h.baseOffset, h.lastOffset, h.position, next-1, s.base, ErrCorrupt)
 		}
 		if err != nil {
 			if errors.Is(err, ErrCorrupt) {
@@ -184,7 +184,7 @@ func (l *Log) scanSegment(s *segment, opts *Options) (valid int64, err error) {
 			}
 			lastEntry = h.position
 		}
-		valid += int64(h.size)
+		valid, next = valid+int64(h.size), h.lastOffset+1
 		if err := l.recoverBatch(s, batch, h); err != nil {
 			return valid, err
 		}
