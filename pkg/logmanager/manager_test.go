@@ -26,10 +26,13 @@ func startManager(t testing.TB, opts Options) *Manager {
 	return m
 }
 
+func oneRecord(value string) []byte {
+	return record.NewBuilder(compress.None).Append(1600000000000, nil, []byte(value)).MustBuild()
+}
+
 func appendOne(t testing.TB, l *commitlog.Log, value string) {
 	t.Helper()
-	batch := record.NewBuilder(compress.None).Append(1600000000000, nil, []byte(value)).MustBuild()
-	_, err := l.AppendAsLeader(batch, 0, commitlog.OriginClient)
+	_, err := l.AppendAsLeader(oneRecord(value), 0, commitlog.OriginClient)
 	require.NoError(t, err)
 	l.SetHighWatermark(l.LogEndOffset())
 }
