@@ -135,7 +135,7 @@ func (q *fetchRequest) decode(version int16, frame []byte, known func([]byte) (*
 		topic := topicName(b.name(), known)
 		for range b.array(16) {
 			q.partitions = append(q.partitions, decodeFetchPartition(&b, version, topic))
-			if !b.Ok() {
+			if !b.Ok() || len(q.partitions) > elementsMax {
 				return false
 			}
 		}
@@ -177,6 +177,9 @@ func (q *fetchRequest) decodeForgotten(b *body, known func([]byte) (*metadata.To
 		topic := topicName(b.name(), known)
 		for range b.array(4) {
 			q.forgotten = append(q.forgotten, model.TopicPartition{Topic: topic, Partition: b.Int32()})
+			if len(q.forgotten) > elementsMax {
+				return false
+			}
 		}
 		b.tags()
 		if !b.Ok() {

@@ -295,7 +295,7 @@ func FuzzFetchRequest(f *testing.F) {
 		ok := req.decode(version, frame, unknown)
 		want := kmsg.NewPtrFetchRequest()
 		want.Version = version
-		if want.ReadFrom(frame) != nil || !ok {
+		if !ok || want.ReadFrom(frame) != nil {
 			return
 		}
 		require.Equal(t, want.MaxWaitMillis, req.maxWaitMs)

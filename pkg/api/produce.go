@@ -123,13 +123,13 @@ func (q *produceRequest) decode(version int16, frame []byte) bool {
 		for range topic.partitions {
 			p := producePartition{index: b.Int32(), records: b.records()}
 			b.tags()
-			if !b.Ok() {
+			if !b.Ok() || len(q.partitions) >= elementsMax {
 				return false
 			}
 			q.partitions = append(q.partitions, p)
 		}
 		b.tags()
-		if !b.Ok() {
+		if !b.Ok() || len(q.topics) >= elementsMax {
 			return false
 		}
 		q.topics = append(q.topics, topic)
