@@ -241,15 +241,8 @@ func (m *machine) leaderAndISRCodes(resp *kmsg.LeaderAndISRResponse) map[model.T
 	for _, p := range resp.Partitions {
 		codes[model.TopicPartition{Topic: p.Topic, Partition: p.Partition}] = p.ErrorCode
 	}
-	if len(resp.Topics) == 0 {
-		return codes
-	}
-	byID := map[model.TopicID]string{}
-	for name, t := range m.c.topics {
-		byID[t.id] = name
-	}
 	for _, t := range resp.Topics {
-		name, ok := byID[t.TopicID]
+		name, ok := m.c.names[t.TopicID]
 		if !ok {
 			continue
 		}

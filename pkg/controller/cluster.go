@@ -144,12 +144,14 @@ func (r replica) String() string {
 // cluster is everything an active controller holds in memory. It belongs to
 // the event loop.
 //
-// Invariant: ineligible and deletionBegun hold only topics of toDelete.
+// Invariants: ineligible and deletionBegun hold only topics of toDelete; names
+// has exactly the ids of topics.
 type cluster struct {
 	epoch        model.ControllerEpoch
 	brokers      map[model.BrokerID]model.Broker // live and shutting down
 	shuttingDown map[model.BrokerID]bool
 	topics       map[string]*topic
+	names        map[model.TopicID]string // of the topics that have an id
 	offlineDirs  map[model.BrokerID]map[model.TopicPartition]bool
 
 	toDelete      map[string]bool
@@ -162,6 +164,7 @@ func newCluster() *cluster {
 		brokers:       map[model.BrokerID]model.Broker{},
 		shuttingDown:  map[model.BrokerID]bool{},
 		topics:        map[string]*topic{},
+		names:         map[model.TopicID]string{},
 		offlineDirs:   map[model.BrokerID]map[model.TopicPartition]bool{},
 		toDelete:      map[string]bool{},
 		deletionBegun: map[string]bool{},
@@ -211,11 +214,17 @@ func (c *cluster) addPartition(t *topic, number int32, a Assignment) *partition 
 func (c *cluster) addTopic(name string, id model.TopicID) *topic {
 	t := &topic{name: name, id: id, partitions: map[int32]*partition{}}
 	c.topics[name] = t
+	if !id.IsZero() {
+		c.names[id] = name
+	}
 	return t
 }
 
 // forget drops a topic and all that is noted about it.
 func (c *cluster) forget(name string) {
+	if t := c.topics[name]; t != nil {
+		delete(c.names, t.id)
+	}
 	delete(c.topics, name)
 	delete(c.toDelete, name)
 	delete(c.deletionBegun, name)

@@ -187,11 +187,7 @@ func (c *Controller) IsQueuedForDeletion(ctx context.Context, topic string) (que
 // TopicName finds a topic by its id.
 func (c *Controller) TopicName(ctx context.Context, id model.TopicID) (name string, found bool, err error) {
 	err = c.ask(ctx, "TopicName", func(m *machine) error {
-		for _, t := range m.c.topics {
-			if t.id == id {
-				name, found = t.name, true
-			}
-		}
+		name, found = m.c.names[id]
 		return nil
 	})
 	return name, found, err

@@ -393,6 +393,10 @@ func (w *world) check() {
 	for name := range c.ineligible {
 		require.True(w.t, c.toDelete[name], "ineligible %s is not to be deleted", name)
 	}
+	require.LessOrEqual(w.t, len(c.names), len(c.topics))
+	for id, name := range c.names {
+		require.Equal(w.t, id, c.topics[name].id)
+	}
 	for name := range c.deletionBegun {
 		require.True(w.t, c.toDelete[name], "%s has begun and is not to be deleted", name)
 	}

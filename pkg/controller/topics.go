@@ -14,13 +14,20 @@ func (m *machine) topicsChanged() error {
 	if err != nil {
 		return err
 	}
-	var added []string
+	var added, gone []string
+	there := make(map[string]bool, len(present))
 	for _, name := range present {
+		there[name] = true
 		if m.c.topics[name] == nil {
 			added = append(added, name)
 		}
 	}
-	gone := slices.DeleteFunc(sortedKeys(m.c.topics), func(name string) bool { return slices.Contains(present, name) })
+	for name := range m.c.topics {
+		if !there[name] {
+			gone = append(gone, name)
+		}
+	}
+	slices.Sort(gone)
 	assignments, err := m.loadTopics(added)
 	if err != nil {
 		return err
