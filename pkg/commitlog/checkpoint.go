@@ -1,7 +1,6 @@
 package commitlog
 
 import (
-	"bytes"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -50,12 +49,16 @@ func parseCheckpoint(data []byte) ([]string, error) {
 }
 
 // WriteCheckpoint replaces a checkpoint file; lines are count lines, each
-// with its line end.
+// with its line end. When it returns the new contents are durable.
 func WriteCheckpoint(fsys vfs.FS, path string, count int, lines []byte) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "0\n%d\n", count)
-	b.Write(lines)
-	return replaceFile(fsys, path, b.Bytes())
+	if err := replaceFile(fsys, path, checkpointText(count, lines)); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(path))
+}
+
+func checkpointText(count int, lines []byte) []byte {
+	return append(fmt.Appendf(nil, "0\n%d\n", count), lines...)
 }
 
 // replaceFile writes a file so that a crash leaves the old or the new one.
@@ -63,8 +66,5 @@ func replaceFile(fsys vfs.FS, path string, data []byte) error {
 	if err := vfs.WriteFile(fsys, path+".tmp", data); err != nil {
 		return err
 	}
-	if err := fsys.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(path))
+	return fsys.Rename(path+".tmp", path)
 }

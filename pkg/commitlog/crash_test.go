@@ -155,7 +155,7 @@ func TestOneBitFlipped(t *testing.T) {
 		for _, name := range files(t, fs, cfg.Dir) {
 			data, err := vfs.ReadFile(fs, filepath.Join(cfg.Dir, name), 1<<20)
 			require.NoError(t, err)
-			for bit := 0; bit < len(data)*8; bit += 3 {
+			for bit := 0; bit < len(data)*8; bit += 7 {
 				c := fs.Clone()
 				changed := append([]byte(nil), data...)
 				changed[bit/8] ^= 1 << (bit % 8)

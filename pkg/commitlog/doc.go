@@ -21,7 +21,7 @@
 //   - Producer snapshots: when written; a torn one is detected and an older
 //     one used.
 //   - leader-epoch-checkpoint, partition.metadata: before they are renamed
-//     into place, and the directory after.
+//     into place.
 //
 // # What open does about a crash
 //

@@ -24,6 +24,7 @@ type epochCache struct {
 
 	mu      sync.RWMutex // guards entries and the file
 	entries []epochStart
+	written []epochStart // what the file says
 }
 
 type epochStart struct {
@@ -54,6 +55,7 @@ func openEpochs(p *place) (*epochCache, error) {
 		}
 		c.assignEntry(e)
 	}
+	c.written = slices.Clone(c.entries)
 	return c, nil
 }
 
@@ -138,17 +140,22 @@ func (c *epochCache) endOffsetFor(epoch model.LeaderEpoch, logEnd int64) (model.
 
 // truncateFromEnd drops the epochs that begin at or behind offset.
 func (c *epochCache) truncateFromEnd(offset int64) error {
+	c.dropFromEnd(offset)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writeLocked()
+}
+
+// dropFromEnd is truncateFromEnd in memory, for a log that is being opened:
+// an empty one has the epoch of its leader in the file, and will get it again.
+func (c *epochCache) dropFromEnd(offset int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := len(c.entries)
 	for n > 0 && c.entries[n-1].start >= offset {
 		n--
 	}
-	if n == len(c.entries) {
-		return nil
-	}
 	c.entries = c.entries[:n]
-	return c.writeLocked()
 }
 
 // truncateFromStart drops what is before offset; the epoch that offset is in
@@ -175,12 +182,21 @@ func (c *epochCache) clear() error {
 	return c.writeLocked()
 }
 
+// writeLocked replaces the file if it says something else. The new name need
+// not be durable: epochs that have records are found again by recovery.
 func (c *epochCache) writeLocked() error {
+	if slices.Equal(c.entries, c.written) {
+		return nil
+	}
 	var lines bytes.Buffer
 	for _, e := range c.entries {
 		fmt.Fprintf(&lines, "%d %d\n", e.epoch, e.start)
 	}
-	return WriteCheckpoint(c.place.fs, c.place.path(epochFile), len(c.entries), lines.Bytes())
+	if err := replaceFile(c.place.fs, c.place.path(epochFile), checkpointText(len(c.entries), lines.Bytes())); err != nil {
+		return err
+	}
+	c.written = slices.Clone(c.entries)
+	return nil
 }
 
 // PartitionMetadata is partition.metadata (KIP-516), part of the format:

@@ -41,10 +41,7 @@ func (l *Log) load(cfg Config) error {
 	if err := active.reallocate(); err != nil {
 		return err
 	}
-	active.modified.Store(max(active.modified.Load(), 0))
-	if err := l.epochs.truncateFromEnd(end); err != nil {
-		return err
-	}
+	l.epochs.dropFromEnd(end)
 	l.marks.start = max(cfg.LogStartOffset, (*l.segments.Load())[0].base)
 	if err := l.epochs.truncateFromStart(l.marks.start); err != nil {
 		return err

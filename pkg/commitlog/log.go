@@ -433,13 +433,22 @@ func (l *Log) flushTo(offset int64) error {
 		newNames = s.unsyncedName.Swap(false) || newNames
 	}
 	if newNames {
-		if err := l.fs.SyncDir(l.Dir()); err != nil {
+		if err := l.syncNames(); err != nil {
 			return l.failOn(err)
 		}
 	}
 	l.recoveryPoint.Store(min(offset, max(l.LogEndOffset(), from)))
 	l.lastFlushMs.Store(time.Now().UnixMilli())
 	return nil
+}
+
+// syncNames makes the names of the log's files durable, and its own.
+func (l *Log) syncNames() error {
+	dir := l.Dir()
+	if err := l.fs.SyncDir(dir); err != nil {
+		return err
+	}
+	return l.fs.SyncDir(filepath.Dir(dir))
 }
 
 // usable says why the log takes no more calls.

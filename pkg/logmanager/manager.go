@@ -260,11 +260,7 @@ func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.Topi
 func (m *Manager) create(tp model.TopicPartition, dir string) (*commitlog.Log, error) {
 	cfg := m.config(tp, filepath.Join(dir, tp.String()))
 	cfg.CleanShutdown = true
-	l, err := commitlog.Open(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return l, m.fs.SyncDir(dir)
+	return commitlog.Open(cfg)
 }
 
 func (m *Manager) config(tp model.TopicPartition, path string) commitlog.Config {
