@@ -24,7 +24,7 @@ func TestReadersAndWriterAtOnce(t *testing.T) {
 	cfg.Options.SegmentBytes, cfg.Options.IndexIntervalBytes = 2000, 100
 	cfg.After = func(_ time.Duration, f func()) { f() }
 	l := openTest(t, cfg)
-	const total = 1500
+	const total = 600
 	var stop atomic.Bool
 	var wait sync.WaitGroup
 	run := func(f func()) {

@@ -265,7 +265,7 @@ func TestEveryCallFailsOnce(t *testing.T) {
 			}
 			return nil
 		}))
-		cfg.Options.SegmentBytes, cfg.Options.IndexIntervalBytes = 200, 0
+		cfg.Options.SegmentBytes, cfg.Options.IndexIntervalBytes, cfg.Options.SegmentIndexBytes = 200, 0, 1200
 		var reported error
 		cfg.OnFailure = func(err error) { reported = err }
 		acknowledged := faultyRun(t, cfg)
