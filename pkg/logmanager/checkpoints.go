@@ -139,7 +139,7 @@ func (m *Manager) checkpointLogStarts(dir string) {
 // writeCheckpoint reports a directory that cannot be written. checkpointMu is
 // held.
 func (m *Manager) writeCheckpoint(dir, file string, o offsets) {
-	if !m.isLive(dir) {
+	if !m.isLoaded(dir) {
 		return
 	}
 	if err := writeOffsets(m.fs, filepath.Join(dir, file), o); err != nil {

@@ -179,6 +179,27 @@ func TestRefusedDirectories(t *testing.T) {
 	requireFatal(t, err, "kafka.common.KafkaException", "Shutdown broker because none of the specified log dirs from /a, /b can be created or validated")
 }
 
+// A start that is refused says nothing about the logs that it did not open.
+func TestRefusedStartLeavesNoCleanMark(t *testing.T) {
+	fs := vfs.NewMem()
+	m := startManager(t, Options{Dirs: []string{"/a"}, FS: fs})
+	l, err := m.GetOrCreate(model.TopicPartition{Topic: "t", Partition: 0}, true, model.TopicID{})
+	require.NoError(t, err)
+	appendOne(t, l, "x")
+	m.CheckpointRecoveryPoints()
+	killed := fs.Clone()
+	require.NoError(t, killed.MkdirAll("/a/foreign", 0o755))
+	before, err := vfs.ReadFile(killed, "/a/"+recoveryPointFile, 1000)
+	require.NoError(t, err)
+	m, err = load(Options{Dirs: []string{"/a"}, FS: killed})
+	require.Error(t, err)
+	require.NoError(t, m.Shutdown())
+	require.False(t, vfs.Exists(killed, "/a/"+cleanShutdownFile))
+	after, err := vfs.ReadFile(killed, "/a/"+recoveryPointFile, 1000)
+	require.NoError(t, err)
+	require.Equal(t, string(before), string(after))
+}
+
 // A directory that fails goes offline with its logs; the others go on.
 func TestFailingDirectory(t *testing.T) {
 	mem := vfs.NewMem()

@@ -85,7 +85,13 @@ func (m *Manager) loadDir(ctx context.Context, dir string) (int, error) {
 			m.log.Warnf("Leaving %s alone: moving replicas between log directories is not supported", filepath.Join(dir, entry.Name()))
 		}
 	}
-	return len(names), m.loadLogs(ctx, dir, names, state)
+	if err := m.loadLogs(ctx, dir, names, state); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.loaded[dir] = true
+	return len(names), nil
 }
 
 // readState takes the mark of a clean shutdown away, so that it holds for

@@ -94,6 +94,7 @@ type Manager struct {
 	logs           map[model.TopicPartition]*commitlog.Log
 	live           []string
 	offline        []string
+	loaded         map[string]bool // directories of which every log is open
 	locks          map[string]io.Closer
 	highWatermarks offsets
 	topicOptions   func(topic string) commitlog.Options
@@ -107,7 +108,7 @@ func New(opts Options) (*Manager, error) {
 	m := &Manager{
 		opts: opts, fs: opts.FS, log: opts.Loggers.Logger("kafka.log.LogManager"),
 		group: lifecycle.NewGroup(context.Background()), schedule: newScheduler(), failures: make(chan dirFailure, 64),
-		logs: map[model.TopicPartition]*commitlog.Log{}, locks: map[string]io.Closer{}, highWatermarks: offsets{},
+		logs: map[model.TopicPartition]*commitlog.Log{}, locks: map[string]io.Closer{}, loaded: map[string]bool{}, highWatermarks: offsets{},
 	}
 	for _, dir := range opts.Dirs {
 		if slices.Contains(opts.InitialOffline, dir) || !m.usable(dir) {
@@ -192,6 +193,14 @@ func (m *Manager) isLive(dir string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Contains(m.live, dir)
+}
+
+// isLoaded reports whether a directory is live and all its logs are open: only
+// then may its checkpoints be written, and the mark of a clean shutdown.
+func (m *Manager) isLoaded(dir string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Contains(m.live, dir) && m.loaded[dir]
 }
 
 // Get returns the log of a partition, nil when there is none here.

@@ -132,11 +132,8 @@ func flushAndClose(l *commitlog.Log) error {
 }
 
 func (m *Manager) markClean(dir string) error {
-	m.mu.Lock()
-	loaded := m.topicOptions != nil
-	m.mu.Unlock()
-	if !loaded {
-		return nil // nothing was opened, and the mark of before is still there
+	if !m.isLoaded(dir) {
+		return nil // its logs were not opened, or not all of them
 	}
 	m.log.Debugf("Writing clean shutdown marker at %s", dir)
 	if err := vfs.WriteFile(m.fs, filepath.Join(dir, cleanShutdownFile), nil); err != nil {

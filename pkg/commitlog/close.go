@@ -1,0 +1,156 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"gregor/pkg/kerr"
+)
+
+// CloseIdleFiles gives back the descriptors of segments that nobody has read
+// or written since the call before.
+func (l *Log) CloseIdleFiles() {
+	for _, s := range *l.segments.Load() {
+		s.closeIfIdle()
+	}
+}
+
+// RecoveryPoint is the offset below which everything is on disk.
+func (l *Log) RecoveryPoint() int64 { return l.recoveryPoint.Load() }
+
+// LastFlush is when Flush last did something.
+func (l *Log) LastFlush() time.Time { return time.UnixMilli(l.lastFlushMs.Load()) }
+
+// Flush makes the log durable up to its end.
+func (l *Log) Flush() error { return l.flushTo(l.LogEndOffset()) }
+
+// flushTo makes the log durable up to offset: the segments from the recovery
+// point on, and the names of new ones.
+func (l *Log) flushTo(offset int64) error {
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	from := l.recoveryPoint.Load()
+	if offset <= from {
+		return nil
+	}
+	newNames := false
+	for _, s := range l.segments.Load().between(from, offset) {
+		if err := s.flush(); err != nil && !(s.deleted.Load() && errors.Is(err, fs.ErrNotExist)) {
+			return l.failOn(err)
+		}
+		newNames = s.unsyncedName.Swap(false) || newNames
+	}
+	if newNames {
+		if err := l.syncNames(); err != nil {
+			return l.failOn(err)
+		}
+	}
+	l.recoveryPoint.Store(min(offset, max(l.LogEndOffset(), from)))
+	l.lastFlushMs.Store(time.Now().UnixMilli())
+	return nil
+}
+
+// syncNames makes the names of the log's files durable, and its own.
+func (l *Log) syncNames() error {
+	dir := l.Dir()
+	if err := l.fs.SyncDir(dir); err != nil {
+		return err
+	}
+	return l.fs.SyncDir(filepath.Dir(dir))
+}
+
+// usable says why the log takes no more calls.
+func (l *Log) usable() error {
+	if l.failed.Load() {
+		return kerr.KafkaStorageError
+	}
+	if l.closed.Load() {
+		return kerr.KafkaStorageError.With("%s: %s", l.partition, ErrClosed)
+	}
+	return nil
+}
+
+// failOn lets errors of the protocol and nil pass. Any other one is of the
+// disk: the log takes no more calls and its directory is reported.
+func (l *Log) failOn(err error) error {
+	var protocol *kerr.Error
+	if err == nil || errors.As(err, &protocol) {
+		return err
+	}
+	if !l.failed.Swap(true) {
+		l.onFailure(fmt.Errorf("%s: %w", l.Dir(), err))
+	}
+	return kerr.KafkaStorageError.With("%s: %s", l.Dir(), err)
+}
+
+// MarkFailed makes the log refuse every call, for a directory that is
+// offline, and closes its files without touching them.
+func (l *Log) MarkFailed() {
+	l.failed.Store(true)
+	for _, s := range *l.segments.Load() {
+		s.closeFiles()
+	}
+}
+
+// Close saves the producers' state and leaves every file as a clean shutdown
+// does. It does not sync; Flush does.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed.Swap(true) || l.failed.Load() {
+		return nil
+	}
+	if ps := l.producers; ps.mapEnd > ps.lastSnapshot {
+		l.prodLog.Infof("[ProducerStateManager partition=%s] Writing producer snapshot at offset %d", l.partition, ps.mapEnd)
+	}
+	if err := l.takeSnapshotLocked(); err != nil {
+		return l.failOn(err)
+	}
+	for _, s := range *l.segments.Load() {
+		if err := s.close(); err != nil {
+			return l.failOn(err)
+		}
+	}
+	return nil
+}
+
+// RenameDir moves the partition's directory, before it is deleted. Readers
+// that hold a region keep it.
+func (l *Log) RenameDir(dir string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.fs.Rename(l.Dir(), dir); err != nil {
+		return l.failOn(err)
+	}
+	l.place.dir.Store(&dir)
+	return nil
+}
+
+// Delete removes the log's files and its directory.
+func (l *Log) Delete() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed.Store(true)
+	segments := *l.segments.Load()
+	l.info("Deleting segments as the log has been deleted: %s", joinSegments(segments))
+	l.segments.Store(&segmentList{})
+	for _, s := range segments {
+		if err := s.markDeleted(); err != nil {
+			return l.failOn(err)
+		}
+	}
+	if err := l.removeFiles(segments); err != nil {
+		return err
+	}
+	return l.failOn(l.fs.RemoveAll(l.Dir()))
+}
+
+// CloseFiles gives back every descriptor; the log stays usable.
+func (l *Log) CloseFiles() {
+	for _, s := range *l.segments.Load() {
+		s.closeFiles()
+	}
+}
