@@ -90,7 +90,7 @@ type DirDescription struct {
 	Logs    []LogDescription
 }
 
-// DescribeDirs lists the directories, as configured, with their logs.
+// DescribeDirs lists the directories, in configured order, with their logs.
 func (m *Manager) DescribeDirs() []DirDescription {
 	var all []DirDescription
 	for _, dir := range m.opts.Dirs {

@@ -179,6 +179,21 @@ func TestRefusedDirectories(t *testing.T) {
 	requireFatal(t, err, "kafka.common.KafkaException", "Shutdown broker because none of the specified log dirs from /a, /b can be created or validated")
 }
 
+func TestPathsAreMadeComparable(t *testing.T) {
+	t.Chdir(t.TempDir())
+	m := startManager(t, Options{Dirs: []string{"./data/"}})
+	l, err := m.GetOrCreate(model.TopicPartition{Topic: "t", Partition: 0}, true, model.TopicID{})
+	require.NoError(t, err)
+	require.True(t, filepath.IsAbs(l.Dir()))
+	appendOne(t, l, "x")
+	require.NoError(t, m.Shutdown())
+	points, err := readOffsets(vfs.OS, "data/"+recoveryPointFile)
+	require.NoError(t, err)
+	require.Equal(t, offsets{l.Partition(): 1}, points)
+	_, err = New(Options{Dirs: []string{"data", "./data/"}})
+	requireFatal(t, err, "org.apache.kafka.common.KafkaException", "Duplicate log directory found: data, ./data/")
+}
+
 // A start that is refused says nothing about the logs that it did not open.
 func TestRefusedStartLeavesNoCleanMark(t *testing.T) {
 	fs := vfs.NewMem()

@@ -105,6 +105,13 @@ type Manager struct {
 // used is offline from the start; none that can is a FatalError.
 func New(opts Options) (*Manager, error) {
 	opts.fill()
+	var err error
+	if opts.Dirs, err = absolute(opts.Dirs); err != nil {
+		return nil, err
+	}
+	if opts.InitialOffline, err = absolute(opts.InitialOffline); err != nil {
+		return nil, err
+	}
 	m := &Manager{
 		opts: opts, fs: opts.FS, log: opts.Loggers.Logger("kafka.log.LogManager"),
 		group: lifecycle.NewGroup(context.Background()), schedule: newScheduler(), failures: make(chan dirFailure, 64),
@@ -123,6 +130,23 @@ func New(opts Options) (*Manager, error) {
 	m.group.Go("log-scheduler", m.schedule.run)
 	m.group.Go("log-dir-failures", m.handleFailures)
 	return m, nil
+}
+
+// absolute makes the paths comparable with those of logs. The same directory
+// twice is fatal.
+func absolute(dirs []string) ([]string, error) {
+	var paths []string
+	for _, dir := range dirs {
+		path, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(paths, path) {
+			return nil, fatal("org.apache.kafka.common.KafkaException", "Duplicate log directory found: %s", strings.Join(dirs, ", "))
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
 }
 
 // usable creates a directory if need be, and reports whether it can be read.
@@ -175,7 +199,7 @@ func (m *Manager) unlockAll() {
 	}
 }
 
-// LiveDirs are the directories in use, as configured.
+// LiveDirs are the directories in use, by absolute path.
 func (m *Manager) LiveDirs() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
