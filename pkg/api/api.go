@@ -52,11 +52,15 @@ func (r *Router) Answer(ctx context.Context, req *wire.Request) wire.Answer {
 }
 
 // Typed makes a Handler of a function over kmsg types: it decodes the body
-// and encodes the response in the request's version. A nil response closes
-// the connection. Strings are copied out of the frame; byte fields of the
-// decoded request still point into it.
+// and encodes the response in the request's version. A body that does not have
+// the shape of its key and version is not decoded; it closes the connection,
+// as does a nil response. Strings are copied out of the frame; byte fields of
+// the decoded request still point into it.
 func Typed[Req kmsg.Request](newRequest func() Req, answer func(ctx context.Context, r *wire.Request, req Req) kmsg.Response) Handler {
 	return func(ctx context.Context, r *wire.Request) wire.Answer {
+		if !wellFormed(r.Key, r.Version, r.Body) {
+			return wire.Answer{Close: true}
+		}
 		req := newRequest()
 		req.SetVersion(r.Version)
 		if err := req.ReadFrom(r.Body); err != nil {

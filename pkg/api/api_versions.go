@@ -27,6 +27,9 @@ func (h *Handshake) apiVersions(_ context.Context, r *wire.Request) wire.Answer 
 		resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{rangeOf(own)}
 		return wire.Bytes(resp.AppendTo(nil))
 	}
+	if !wellFormed(r.Key, r.Version, r.Body) {
+		return wire.Answer{Close: true}
+	}
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.SetVersion(r.Version)
 	if err := req.ReadFrom(r.Body); err != nil {

@@ -46,9 +46,9 @@ func NewCluster(options ClusterOptions) *Cluster {
 
 // Register enters the family's handlers.
 func (c *Cluster) Register(r *Router) {
-	r.Handle(3, Checked(Typed(kmsg.NewPtrMetadataRequest, c.metadata)))
-	r.Handle(35, Checked(Typed(kmsg.NewPtrDescribeLogDirsRequest, c.describeLogDirs)))
-	r.Handle(60, Checked(Typed(kmsg.NewPtrDescribeClusterRequest, c.describeCluster)))
+	r.Handle(3, Typed(kmsg.NewPtrMetadataRequest, c.metadata))
+	r.Handle(35, Typed(kmsg.NewPtrDescribeLogDirsRequest, c.describeLogDirs))
+	r.Handle(60, Typed(kmsg.NewPtrDescribeClusterRequest, c.describeCluster))
 }
 
 // Without an authorizer everybody may do everything: the operations are all

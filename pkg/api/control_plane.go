@@ -14,7 +14,7 @@ type ControlPlane struct {
 
 // Register enters the family's handlers.
 func (c *ControlPlane) Register(r *Router) {
-	r.Handle(4, Checked(Typed(kmsg.NewPtrLeaderAndISRRequest, c.leaderAndIsr)))
-	r.Handle(5, Checked(Typed(kmsg.NewPtrStopReplicaRequest, c.stopReplica)))
-	r.Handle(6, Checked(Typed(kmsg.NewPtrUpdateMetadataRequest, c.updateMetadata)))
+	r.Handle(4, Typed(kmsg.NewPtrLeaderAndISRRequest, c.leaderAndIsr))
+	r.Handle(5, Typed(kmsg.NewPtrStopReplicaRequest, c.stopReplica))
+	r.Handle(6, Typed(kmsg.NewPtrUpdateMetadataRequest, c.updateMetadata))
 }

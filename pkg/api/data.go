@@ -52,8 +52,8 @@ func NewData(options DataOptions) *Data {
 func (d *Data) Register(r *Router) {
 	r.Handle(0, d.produce)
 	r.Handle(1, d.fetch)
-	r.Handle(2, Checked(Typed(kmsg.NewPtrListOffsetsRequest, d.listOffsets)))
-	r.Handle(23, Checked(Typed(kmsg.NewPtrOffsetForLeaderEpochRequest, d.offsetForLeaderEpoch)))
+	r.Handle(2, Typed(kmsg.NewPtrListOffsetsRequest, d.listOffsets))
+	r.Handle(23, Typed(kmsg.NewPtrOffsetForLeaderEpochRequest, d.offsetForLeaderEpoch))
 }
 
 // mentions remembers what the log has been told, so that a client that

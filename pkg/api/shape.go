@@ -1,11 +1,6 @@
 package api
 
-import (
-	"context"
-
-	"gregor/pkg/protocol"
-	"gregor/pkg/wire"
-)
+import "gregor/pkg/protocol"
 
 // kmsg decodes what a client claims: an array of n elements is allocated
 // before the first is read, and a count of tagged fields is counted down even
@@ -84,17 +79,6 @@ var shapes = parseShapes(map[int16]string{
 // elementsMax bounds the elements of all arrays of one request together, and
 // thereby what decoding it can take.
 const elementsMax = 1 << 20
-
-// Checked is a handler that is only called with bodies that are what their
-// shape says; others close the connection.
-func Checked(h Handler) Handler {
-	return func(ctx context.Context, r *wire.Request) wire.Answer {
-		if !wellFormed(r.Key, r.Version, r.Body) {
-			return wire.Answer{Close: true}
-		}
-		return h(ctx, r)
-	}
-}
 
 // wellFormed reports whether a body has the shape of its key and version. As
 // in Kafka, bytes behind it are no mistake.

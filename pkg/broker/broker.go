@@ -34,6 +34,7 @@ import (
 const (
 	kafkaVersion  = "2.8.2"
 	kafkaCommitID = "3146c6ff4a24cc24"
+	appInfoClass  = "org.apache.kafka.common.utils.AppInfoParser"
 )
 
 // Broker is one broker from start to end. Start, then Shutdown; it is not
@@ -67,8 +68,7 @@ type Broker struct {
 	topicConfigs *topicConfigs
 	changes      *admin.ConfigChanges
 	producerIDs  *txn.ProducerIDs
-
-	featuresEpoch atomic.Int64
+	features     *features
 
 	stops       []func(ctx context.Context) // of the steps taken, undone from the end
 	shutdownErr error
@@ -121,7 +121,7 @@ func (b *Broker) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	info := b.loggers.Logger("org.apache.kafka.common.utils.AppInfoParser")
+	info := b.loggers.Logger(appInfoClass)
 	info.Info("Kafka version: " + kafkaVersion)
 	info.Info("Kafka commitId: " + kafkaCommitID)
 	info.Infof("Kafka startTimeMs: %d", started.UnixMilli())
@@ -167,6 +167,9 @@ func (b *Broker) connectZooKeeper(ctx context.Context) error {
 		b.session.forget()
 	})
 	if err := store.CreateTopLevelPaths(ctx); err != nil {
+		return err
+	}
+	if err := b.followFeatures(ctx); err != nil {
 		return err
 	}
 	id, err := b.claimClusterID(ctx)

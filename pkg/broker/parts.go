@@ -63,6 +63,7 @@ func (b *Broker) startController(context.Context) error {
 	b.onStop(func(context.Context) { b.controller.Shutdown() })
 	b.admin = admin.NewZK(b.store, b.loggers)
 	b.topics = admin.NewTopics(admin.TopicsOptions{
+		ID:                   b.id,
 		ZK:                   b.admin,
 		Controller:           b.controller,
 		Metadata:             b.metadata,
@@ -78,7 +79,7 @@ func (b *Broker) startController(context.Context) error {
 func (b *Broker) registerHandlers() {
 	c := b.current()
 	apis := b.loggers.Logger("kafka.server.KafkaApis")
-	(&api.Handshake{Serves: b.router.Serves, FeaturesEpoch: b.featuresEpoch.Load}).Register(b.router)
+	(&api.Handshake{Serves: b.router.Serves, FeaturesEpoch: b.features.epoch.Load}).Register(b.router)
 	api.NewData(api.DataOptions{
 		Replicas:          b.replicas,
 		Metadata:          b.metadata,

@@ -23,6 +23,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		b.controlledShutdown(ctx)
 	}
 	b.unwind(ctx)
+	b.loggers.Logger(appInfoClass).Infof("App info kafka.server for %d unregistered", b.id)
 	b.log.Infof("%sshut down completed", b.prefix())
 	return b.shutdownErr
 }
