@@ -25,8 +25,8 @@
 // and lost (replica to group), partitions deleted (metadata to group), a
 // directory that failed (logmanager to replica), a session lost and a new one
 // (zkstore to registration and controller), a changed configuration (admin to
-// everybody). The package owns one goroutine, which registers the broker again
-// after a session was lost; the parts own theirs.
+// everybody). The package owns two goroutines: one registers the broker again
+// after a session was lost, one follows /feature; the parts own theirs.
 //
 // Locks: none. What changes while running sits behind atomic pointers.
 package broker

@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"gregor/pkg/broker"
-	"gregor/pkg/cli/jopt"
 	"gregor/pkg/logging"
 	"gregor/pkg/zookeeper/server"
 )
@@ -95,8 +94,7 @@ func (q *quickstartCommand) startZooKeeper(ctx context.Context, args []string) (
 }
 
 func (q *quickstartCommand) startBroker(ctx context.Context, args []string) (*broker.Broker, error) {
-	k := &kafkaCommand{env: q.env, loggers: q.quiet, parser: jopt.New()}
-	k.override = k.parser.Accepts("override", "A setting, KEY=VALUE, that goes before the one of the properties file.").RequiredArg("String")
+	k := newKafkaCommand(q.env, q.quiet)
 	rest := []string{q.file(args, 1, "server.properties")}
 	if len(args) > 2 {
 		rest = append(rest, args[2:]...)
