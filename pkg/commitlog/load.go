@@ -41,6 +41,7 @@ func (l *Log) load(cfg Config) error {
 	if err := active.reallocate(); err != nil {
 		return err
 	}
+	active.unsyncedName.Store(true) // an empty log was never flushed
 	l.epochs.dropFromEnd(end)
 	l.marks.start = max(cfg.LogStartOffset, (*l.segments.Load())[0].base)
 	if err := l.epochs.truncateFromStart(l.marks.start); err != nil {
