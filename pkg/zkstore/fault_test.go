@@ -171,8 +171,8 @@ func TestLostAnswers(t *testing.T) {
 			require.Equal(t, model.ControllerEpoch(1), epoch)
 			return err
 		}},
-		{"create topic", 3, func() error { return s.CreateTopic(ctx, "t", assignment, nil) }},
-		{"create states", 3, func() error {
+		{"create topic", 1, func() error { return s.CreateTopic(ctx, "t", assignment, nil) }},
+		{"create states", 1, func() error {
 			failed, err := s.CreatePartitionStates(ctx, map[model.TopicPartition]zkstore.PartitionState{tp: state}, fence)
 			require.Empty(t, failed)
 			return err

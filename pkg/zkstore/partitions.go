@@ -80,13 +80,19 @@ func (s *Store) PartitionStates(ctx context.Context, tps []model.TopicPartition)
 }
 
 // CreatePartitionStates makes the znodes of new partitions with their first
-// state, and the nodes above them: one transaction under the fence for each
-// node, several at a time. failed has the partitions that were not created;
-// err is ErrControllerMoved, a lost session or a cancelled context.
+// state, and the nodes above them. failed has the partitions that were not
+// created; err is ErrControllerMoved, a lost session or a cancelled context.
+//
+// The nodes of a new topic are one transaction under the fence, which costs
+// one write of the ensemble's log. Where that fails, because the topic has
+// partitions already or is too large for it, each node is a transaction.
 func (s *Store) CreatePartitionStates(ctx context.Context, states map[model.TopicPartition]PartitionState, fence Fence) (failed map[model.TopicPartition]error, err error) {
-	tps := sortedPartitions(states)
+	left, lossy, err := s.createWholeTopics(ctx, states, fence)
+	if err != nil || len(left) == 0 {
+		return nil, err
+	}
 	var parents, partitions []string
-	for _, tp := range tps {
+	for _, tp := range left {
 		if p := PartitionsPath(tp.Topic); len(parents) == 0 || parents[len(parents)-1] != p {
 			parents = append(parents, p)
 		}
@@ -100,7 +106,7 @@ func (s *Store) CreatePartitionStates(ctx context.Context, states map[model.Topi
 	}
 	var paths []string
 	var data [][]byte
-	for _, tp := range tps {
+	for _, tp := range left {
 		paths = append(paths, PartitionStatePath(tp))
 		data = append(data, encodePartitionState(states[tp]))
 	}
@@ -110,14 +116,66 @@ func (s *Store) CreatePartitionStates(ctx context.Context, states map[model.Topi
 	}
 	failed = map[model.TopicPartition]error{}
 	for i, r := range results {
-		if r.lossy && errors.Is(r.err, ErrNodeExists) && s.holds(ctx, paths[i], data[i]) {
+		if (r.lossy || lossy[left[i].Topic]) && errors.Is(r.err, ErrNodeExists) && s.holds(ctx, paths[i], data[i]) {
 			continue
 		}
 		if r.err != nil {
-			failed[tps[i]] = r.err
+			failed[left[i]] = r.err
 		}
 	}
 	return failed, nil
+}
+
+// wholeTopicMax is the largest number of partitions that are created in one
+// transaction; it keeps the request far below jute.maxbuffer.
+const wholeTopicMax = 100
+
+// createWholeTopics creates the nodes of each topic in one transaction. left
+// are the partitions of topics for which that did not go, in order; lossy
+// those topics whose transaction may have gone through unseen.
+func (s *Store) createWholeTopics(ctx context.Context, states map[model.TopicPartition]PartitionState, fence Fence) (left []model.TopicPartition, lossy map[string]bool, err error) {
+	var ops []op
+	var topics [][]model.TopicPartition
+	for _, tp := range sortedPartitions(states) {
+		if n := len(topics); n == 0 || topics[n-1][0].Topic != tp.Topic {
+			topics = append(topics, nil)
+			ops = append(ops, op{kind: opMulti})
+			if fence != NoFence {
+				ops[n].ops = []op{{kind: opCheck, path: ControllerEpochPath, version: int32(fence)}}
+			}
+			ops[n].ops = append(ops[n].ops, op{kind: opCreate, path: PartitionsPath(tp.Topic)})
+		}
+		n := len(topics) - 1
+		topics[n] = append(topics[n], tp)
+		ops[n].ops = append(ops[n].ops, op{kind: opCreate, path: PartitionPath(tp)},
+			op{kind: opCreate, path: PartitionStatePath(tp), data: encodePartitionState(states[tp])})
+	}
+	var small []op
+	var ofSmall [][]model.TopicPartition
+	for i, tps := range topics {
+		if len(tps) > wholeTopicMax {
+			left = append(left, tps...)
+			continue
+		}
+		small, ofSmall = append(small, ops[i]), append(ofSmall, tps)
+	}
+	results, err := s.batch(ctx, small)
+	if err != nil {
+		return nil, nil, err
+	}
+	lossy = map[string]bool{}
+	for i, r := range results {
+		if r.err == nil {
+			continue
+		}
+		if fence != NoFence && len(r.each) > 0 && errors.Is(r.each[0].err, ErrBadVersion) {
+			return nil, nil, ErrControllerMoved
+		}
+		left = append(left, ofSmall[i]...)
+		lossy[ofSmall[i][0].Topic] = r.lossy
+	}
+	slices.SortFunc(left, model.TopicPartition.Compare)
+	return left, lossy, nil
 }
 
 // createLevel creates nodes that do not depend on each other; data may be nil

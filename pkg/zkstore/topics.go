@@ -144,18 +144,26 @@ func (s *Store) TopicAssignment(ctx context.Context, topic string) (a TopicAssig
 }
 
 // CreateTopic writes the topic's configuration and then its assignment; the
-// controller takes the topic up from the second. ErrNodeExists when the topic
-// is there already.
+// controller takes the topic up from the second. Both are one transaction,
+// unless a node is in the way or one above is missing. ErrNodeExists when the
+// topic is there already.
 func (s *Store) CreateTopic(ctx context.Context, topic string, a TopicAssignment, config map[string]string) error {
+	data := encodeTopic(a)
+	both := s.one(ctx, op{kind: opMulti, ops: []op{
+		{kind: opCreate, path: EntityPath(EntityTopics, topic), data: encodeConfig(config)},
+		{kind: opCreate, path: TopicPath(topic), data: data},
+	}})
+	if both.err == nil || isFatal(both.err) {
+		return both.err
+	}
 	if err := s.SetEntityConfig(ctx, EntityTopics, topic, config); err != nil {
 		return err
 	}
-	data := encodeTopic(a)
 	r := s.one(ctx, op{kind: opCreate, path: TopicPath(topic), data: data})
 	if errors.Is(r.err, ErrNoNode) {
 		return s.createRecursive(ctx, TopicPath(topic), data)
 	}
-	if r.lossy && errors.Is(r.err, ErrNodeExists) && s.holds(ctx, TopicPath(topic), data) {
+	if (r.lossy || both.lossy) && errors.Is(r.err, ErrNodeExists) && s.holds(ctx, TopicPath(topic), data) {
 		return nil // made by the attempt whose answer was lost
 	}
 	return r.err
