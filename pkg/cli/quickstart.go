@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -113,8 +114,12 @@ func (q *quickstartCommand) startBroker(ctx context.Context, args []string) (*br
 // explain says in one sentence what keeps the quick start from running.
 func (q *quickstartCommand) explain(what string, err error) {
 	fmt.Fprintf(q.env.Stderr, "%s could not be run: %s\n", what, strings.TrimSpace(err.Error()))
-	if strings.Contains(err.Error(), "ddress already in use") {
-		fmt.Fprintln(q.env.Stderr, "Something listens on its port already. bin/kafka-server-stop.sh and bin/zookeeper-server-stop.sh stop what was started from here.")
+	taken := strings.Contains(err.Error(), "ddress already in use")
+	if taken {
+		fmt.Fprintln(q.env.Stderr, "Something listens on its port already.")
+	}
+	if taken || errors.Is(err, server.ErrDataDir) {
+		fmt.Fprintln(q.env.Stderr, "bin/kafka-server-stop.sh and bin/zookeeper-server-stop.sh stop what was started from here.")
 	}
 }
 
