@@ -271,6 +271,7 @@ func (b *Broker) acceptRequests(ctx context.Context) error {
 		}
 	})
 	b.warnAtFirstLook(b.Look(ctx))
+	b.watchOffsetsReplication()
 	return nil
 }
 

@@ -169,6 +169,7 @@ func TestAnotherBrokersDirectoryIsRefused(t *testing.T) {
 	require.NotContains(t, text, "[KafkaServer id=1] Fatal error", "the id was not settled")
 	text, _ = refused(t, map[string]string{"broker.id": "0", "listeners": "PLAINTEXT://127.0.0.1:0", "zookeeper.connect": testkit.ZooKeeper(t), "log.dirs": first.Dir})
 	require.Contains(t, text, "kafka.common.InconsistentClusterIdException: The Cluster ID ")
+	require.Contains(t, text, filepath.Join(first.Dir, "meta.properties")+", written ")
 }
 
 func TestNoZooKeeper(t *testing.T) {

@@ -30,6 +30,7 @@ func (b *Broker) settleIdentity(ctx context.Context) error {
 	b.offlineDirs = offline
 	if stored != nil {
 		if err := stored.CheckClusterID(b.clusterID); err != nil {
+			b.explainClusterMismatch(dirs, stored.ClusterID)
 			return err
 		}
 		if err := stored.CheckBrokerID(int32(b.id)); err != nil {

@@ -9,17 +9,17 @@ import (
 // privileged listener is never held up by the total when there are others
 // beside it, so that clients cannot shut brokers out.
 type limits struct {
-	total      int
-	perIP      int
-	overrides  map[string]int
 	separate   bool // a privileged listener stands beside others
 	slotsFreed chan struct{}
 
 	// mu guards the fields below and is held for no I/O.
-	mu      sync.Mutex
-	open    map[*connection]struct{}
-	byHost  map[string]int
-	counted int // connections that count against total
+	mu        sync.Mutex
+	total     int
+	perIP     int
+	overrides map[string]int
+	open      map[*connection]struct{}
+	byHost    map[string]int
+	counted   int // connections that count against total
 }
 
 func newLimits(o Options) *limits {
@@ -31,6 +31,14 @@ func newLimits(o Options) *limits {
 		byHost:     map[string]int{},
 	}
 	return l
+}
+
+// set changes the limits.
+func (l *limits) set(total, perIP int, overrides map[string]int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total, l.perIP, l.overrides = total, perIP, overrides
+	l.wake()
 }
 
 // add enters a connection. It waits while the total is reached (as Kafka's

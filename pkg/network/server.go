@@ -158,6 +158,12 @@ func (s *Server) Start() {
 	s.server.Info(s.prefix() + "Started socket server acceptors and processors")
 }
 
+// SetLimits changes how many connections there may be. Those that are open
+// stay open.
+func (s *Server) SetLimits(total, perIP int, perIPOverrides map[string]int) {
+	s.limits.set(total, perIP, perIPOverrides)
+}
+
 // StopAccepting closes the listening sockets; open connections go on.
 func (s *Server) StopAccepting() {
 	s.server.Info(s.prefix() + "Stopping socket server request processors")

@@ -345,6 +345,22 @@ func TestConnectionsAboveTheTotalWait(t *testing.T) {
 	require.EqualValues(t, 2, correlation)
 }
 
+func TestLimitsChangeWhileConnectionsWait(t *testing.T) {
+	s, address, _ := start(t, echo, func(o *Options) { o.MaxConnections = 1 })
+	first := dial(t, address)
+	_, err := first.Write(request(1, nil))
+	require.NoError(t, err)
+	readAnswer(t, first)
+	second := dial(t, address)
+	_, err = second.Write(request(2, nil))
+	require.NoError(t, err)
+	s.SetLimits(2, 100, nil)
+	correlation, _ := readAnswer(t, second)
+	require.EqualValues(t, 2, correlation, "the first is still open")
+	s.SetLimits(100, 1, nil)
+	requireClosed(t, dial(t, address))
+}
+
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	_, address, _ := start(t, echo, func(o *Options) { o.IdleMax = 50 * time.Millisecond })
 	requireClosed(t, dial(t, address))
