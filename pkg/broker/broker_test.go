@@ -322,3 +322,13 @@ func TestConfigurationIsFollowed(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "MESSAGE_TOO_LARGE")
 	})
 }
+
+func TestTooFewBrokersForTheOffsetsTopicAreTold(t *testing.T) {
+	b := testkit.StartBroker(t, testkit.ZooKeeper(t), map[string]string{"offsets.topic.replication.factor": "3"})
+	testkit.Eventually(t, "the controller has spoken", func() bool {
+		info, err := kadm.NewClient(clientOf(t, b.Address)).ListBrokers(deadline(t))
+		return err == nil && len(info) == 1
+	})
+	b.WarnOfOffsetsReplication()
+	require.Contains(t, b.Log.String(), "WARN [KafkaServer id=0] offsets.topic.replication.factor=3 needs 3 brokers and 1 are registered")
+}
