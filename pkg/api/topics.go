@@ -4,19 +4,24 @@ import (
 	"context"
 
 	"gregor/pkg/admin"
+	"gregor/pkg/controller"
 	"gregor/pkg/model"
 )
 
 // Topics is the family of the APIs that the controller answers: CreateTopics,
-// DeleteTopics, CreatePartitions, ControlledShutdown.
+// DeleteTopics, CreatePartitions, ControlledShutdown, AlterIsr.
 type Topics struct {
 	Admin      *admin.Topics
-	Controller ShutdownController
+	Controller ClusterController
 }
 
-// ShutdownController moves leaders away from a broker that is about to stop.
-type ShutdownController interface {
+// ClusterController is what brokers and tools ask of the controller.
+type ClusterController interface {
+	// ControlledShutdown moves leaders away from a broker that is about to
+	// stop.
 	ControlledShutdown(ctx context.Context, id model.BrokerID, epoch model.BrokerEpoch) (remaining []model.TopicPartition, err error)
+	// AlterISR writes the ISRs that a leader proposes.
+	AlterISR(ctx context.Context, id model.BrokerID, epoch model.BrokerEpoch, changes []controller.ISRChange) ([]controller.ISRResult, error)
 }
 
 // Register enters the family's handlers.
@@ -25,4 +30,5 @@ func (t *Topics) Register(r *Router) {
 	r.Handle(19, t.createTopics())
 	r.Handle(20, t.deleteTopics())
 	r.Handle(37, t.createPartitions())
+	r.Handle(56, t.alterISR())
 }

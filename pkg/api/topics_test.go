@@ -9,6 +9,7 @@ import (
 
 	"gregor/pkg/admin"
 	"gregor/pkg/config"
+	"gregor/pkg/controller"
 	"gregor/pkg/kerr"
 	"gregor/pkg/logging"
 	"gregor/pkg/metadata"
@@ -22,11 +23,19 @@ type leavingCluster struct {
 	epoch model.BrokerEpoch
 	left  []model.TopicPartition
 	err   error
+
+	changes []controller.ISRChange
+	results []controller.ISRResult
 }
 
 func (l *leavingCluster) ControlledShutdown(_ context.Context, id model.BrokerID, epoch model.BrokerEpoch) ([]model.TopicPartition, error) {
 	l.id, l.epoch = id, epoch
 	return l.left, l.err
+}
+
+func (l *leavingCluster) AlterISR(_ context.Context, id model.BrokerID, epoch model.BrokerEpoch, changes []controller.ISRChange) ([]controller.ISRResult, error) {
+	l.id, l.epoch, l.changes = id, epoch, changes
+	return l.results, l.err
 }
 
 func (l *leavingCluster) IsActive() bool { return false }
@@ -86,6 +95,48 @@ func TestControlledShutdownVersions(t *testing.T) {
 	cluster.left, cluster.err = nil, kerr.StaleBrokerEpoch
 	resp := askTopics[*kmsg.ControlledShutdownResponse](t, r, kmsg.NewPtrControlledShutdownRequest(), 3)
 	require.Equal(t, kerr.StaleBrokerEpoch.Code, resp.ErrorCode)
+}
+
+func TestAlterISR(t *testing.T) {
+	r, cluster := topicsRouter(t)
+	tp := func(topic string, partition int32) model.TopicPartition {
+		return model.TopicPartition{Topic: topic, Partition: partition}
+	}
+	cluster.results = []controller.ISRResult{
+		{TopicPartition: tp("a", 0), State: controller.LeaderISR{Leader: 7, LeaderEpoch: 4, ISR: []model.BrokerID{7, 8}, ZkVersion: 12}},
+		{TopicPartition: tp("a", 1), Err: kerr.FencedLeaderEpoch},
+		{TopicPartition: tp("b", 0), Err: kerr.InvalidUpdateVersion},
+	}
+	part := func(p, epoch, version int32, isr ...int32) kmsg.AlterPartitionRequestTopicPartition {
+		return kmsg.AlterPartitionRequestTopicPartition{Partition: p, LeaderEpoch: epoch, NewISR: isr, PartitionEpoch: version}
+	}
+	req := kmsg.NewPtrAlterPartitionRequest()
+	req.BrokerID, req.BrokerEpoch = 7, 77
+	req.Topics = []kmsg.AlterPartitionRequestTopic{
+		{Topic: "a", Partitions: []kmsg.AlterPartitionRequestTopicPartition{part(0, 4, 11, 7, 8), part(1, 3, 5, 7)}},
+		{Topic: "b", Partitions: []kmsg.AlterPartitionRequestTopicPartition{part(0, 1, 2)}},
+	}
+	resp := askTopics[*kmsg.AlterPartitionResponse](t, r, req, 0)
+	require.Equal(t, model.BrokerID(7), cluster.id)
+	require.Equal(t, model.BrokerEpoch(77), cluster.epoch)
+	require.Equal(t, []controller.ISRChange{
+		{TopicPartition: tp("a", 0), LeaderEpoch: 4, ISR: []model.BrokerID{7, 8}, Version: 11},
+		{TopicPartition: tp("a", 1), LeaderEpoch: 3, ISR: []model.BrokerID{7}, Version: 5},
+		{TopicPartition: tp("b", 0), LeaderEpoch: 1, ISR: []model.BrokerID{}, Version: 2},
+	}, cluster.changes)
+	require.Equal(t, int16(0), resp.ErrorCode)
+	require.Len(t, resp.Topics, 2)
+	done := resp.Topics[0].Partitions[0]
+	require.Equal(t, []int32{7, 8}, done.ISR)
+	require.Equal(t, []int32{0, 7, 4, 12}, []int32{int32(done.ErrorCode), done.LeaderID, done.LeaderEpoch, done.PartitionEpoch})
+	require.Equal(t, kerr.FencedLeaderEpoch.Code, resp.Topics[0].Partitions[1].ErrorCode)
+	require.Equal(t, "b", resp.Topics[1].Topic)
+	require.Equal(t, kerr.InvalidUpdateVersion.Code, resp.Topics[1].Partitions[0].ErrorCode)
+
+	cluster.results, cluster.err = nil, kerr.StaleBrokerEpoch
+	resp = askTopics[*kmsg.AlterPartitionResponse](t, r, req, 0)
+	require.Equal(t, kerr.StaleBrokerEpoch.Code, resp.ErrorCode)
+	require.Empty(t, resp.Topics)
 }
 
 func TestTopicAPIsOfAnotherBrokerThanTheController(t *testing.T) {

@@ -16,6 +16,7 @@
 //	replicas.go    states of replicas, ISR removal
 //	batch.go       the requests that one step sends
 //	failover.go    becoming active, notifications, controlled shutdown
+//	alter_isr.go   ISRs that leaders propose (KIP-497)
 //	topics.go, brokers.go, deletion.go, preferred.go   events by theme
 //	channels.go    one connection and queue for each broker (Sender)
 //	zk.go          Store over zkstore
@@ -30,6 +31,6 @@
 // no call out.
 //
 // Not here: reassignment of replicas (a request for it in ZooKeeper is logged
-// and left alone), AlterIsr, what brokers do with the requests (replica,
+// and left alone), what brokers do with the requests (replica,
 // metadata), the registration of the broker (broker).
 package controller

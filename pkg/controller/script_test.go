@@ -238,6 +238,7 @@ var commands = map[string]func(w *world, args []string) error{
 		return w.event(func(m *machine) error { return m.topicDeletions() })
 	},
 	"answer":   answer,
+	"alterisr": alterISR,
 	"shutdown": shutdownBroker,
 	"state": func(w *world, args []string) error { // tp leader epoch isr: written by the leader
 		tp := w.tp(args[0])
@@ -274,6 +275,10 @@ var commands = map[string]func(w *world, args []string) error{
 	"reassign": func(w *world, _ []string) error {
 		w.store.reassign = true
 		return w.event(func(m *machine) error { return m.reassignmentRequested() })
+	},
+	"fail": func(w *world, args []string) error {
+		w.store.fail = append(w.store.fail, w.tp(args[0]))
+		return nil
 	},
 	"conflict": func(w *world, args []string) error {
 		w.store.conflict = append(w.store.conflict, w.tp(args[0]))
@@ -381,6 +386,38 @@ func respond(req kmsg.Request, whole int16, codeOf func(string, int32) int16) km
 func shutdownBroker(w *world, args []string) error {
 	left, err := w.machine.brokerLeaves(w.id(args[0]))
 	w.printf("still led: [%s]", join(left))
+	return err
+}
+
+// alterISR lets the leader ask: "alterisr 1 epoch|stale tp:leaderEpoch:isr:version".
+func alterISR(w *world, args []string) error {
+	id, epoch := w.id(args[0]), model.BrokerEpoch(0)
+	switch b := w.store.brokers[id]; args[1] {
+	case "stale":
+		epoch = b.Epoch - 1
+	case "early":
+		epoch = b.Epoch + 1
+	default:
+		epoch = b.Epoch
+	}
+	var changes []ISRChange
+	for _, arg := range args[2:] {
+		parts := strings.Split(arg, ":")
+		require.Len(w.t, parts, 4, arg)
+		change := ISRChange{TopicPartition: w.tp(parts[0]), LeaderEpoch: model.LeaderEpoch(w.id(parts[1])), Version: model.PartitionEpoch(w.id(parts[3]))}
+		if parts[2] != "" {
+			change.ISR = w.list(parts[2])
+		}
+		changes = append(changes, change)
+	}
+	results, err := w.machine.alterISR(id, epoch, changes)
+	for _, r := range results {
+		if r.Err != nil {
+			w.printf("%s: %s", r.TopicPartition, kerr.Of(r.Err).Name)
+		} else {
+			w.printf("%s: %s", r.TopicPartition, r.State.info())
+		}
+	}
 	return err
 }
 
@@ -503,6 +540,7 @@ type memoryStore struct {
 	events    []model.BrokerID
 	changes   []model.TopicPartition
 	conflict  []model.TopicPartition // the next conditional write finds another version
+	fail      []model.TopicPartition // the next write of it fails
 	moved     bool                   // another controller was elected
 }
 
@@ -582,7 +620,16 @@ func (s *memoryStore) UpdateStates(states map[model.TopicPartition]LeaderISR) (m
 			updates[tp] = Update{Conflict: true}
 			continue
 		}
-		require.Equal(s.w.t, s.states[tp].ZkVersion, st.ZkVersion)
+		if i := slices.Index(s.fail, tp); i >= 0 {
+			s.fail = slices.Delete(s.fail, i, i+1)
+			updates[tp] = Update{Err: zkstore.ErrNoNode}
+			continue
+		}
+		if s.states[tp].ZkVersion != st.ZkVersion {
+			s.w.printf("conflict on %s", tp)
+			updates[tp] = Update{Conflict: true}
+			continue
+		}
 		st.ZkVersion++
 		if err := s.write("write state %s %s", tp, st.info()); err != nil {
 			return nil, err
