@@ -24,6 +24,7 @@ type ControllerState interface {
 	IsActive() bool
 	IsQueuedForDeletion(ctx context.Context, topic string) (bool, error)
 	TopicName(ctx context.Context, id model.TopicID) (name string, found bool, err error)
+	ElectLeaders(ctx context.Context, partitions []model.TopicPartition, unclean bool) (elected map[model.TopicPartition]model.BrokerID, failed map[model.TopicPartition]error, err error)
 }
 
 // TopicsOptions are what Topics works with.
@@ -33,14 +34,11 @@ type TopicsOptions struct {
 	Controller ControllerState
 	Metadata   *metadata.Cache
 	Config     func() *config.Broker // as it is now
-	// MaxReplicationFactor refuses topics with more replicas, 0 none. It is
-	// for clusters whose brokers do not replicate.
-	MaxReplicationFactor int
-	Loggers              *logging.Loggers
+	Loggers    *logging.Loggers
 }
 
 // Topics makes, deletes and grows topics for the API and for automatic
-// creation. Safe for concurrent use; calls wait on the caller's goroutine.
+// creation, and has leaders elected. Safe for concurrent use; calls wait on the caller's goroutine.
 type Topics struct {
 	TopicsOptions
 	log  *logrus.Entry // kafka.server.ZkAdminManager
@@ -144,10 +142,6 @@ func (t *Topics) plan(ctx context.Context, req *kmsg.CreateTopicsRequestTopic) (
 	if err := t.ZK.ValidateNewTopic(ctx, topic); err != nil {
 		return topic, nil, err
 	}
-	// Remove this line when followers replicate.
-	if err := t.checkReplicationFactor(topic.Assignment); err != nil {
-		return topic, nil, err
-	}
 	effective, err := config.ParseTopic(t.Config(), topic.Config)
 	return topic, effective, err
 }
@@ -172,15 +166,6 @@ func (t *Topics) assign(req *kmsg.CreateTopicsRequestTopic) (map[int32][]model.B
 		replicationFactor = t.Config().Int("default.replication.factor")
 	}
 	return AssignReplicas(t.aliveBrokers(), partitions, replicationFactor, Placement{})
-}
-
-func (t *Topics) checkReplicationFactor(assignment map[int32][]model.BrokerID) error {
-	for _, replicas := range assignment {
-		if limit := t.MaxReplicationFactor; limit > 0 && len(replicas) > limit {
-			return kerr.InvalidReplicationFactor.With("Replication factor: %d larger than %d, which is as many as the brokers of this cluster can keep: they do not replicate yet.", len(replicas), limit)
-		}
-	}
-	return nil
 }
 
 func (t *Topics) aliveBrokers() []Candidate {

@@ -104,7 +104,7 @@ func startNode(t testing.TB, settings map[string]string, ids ...model.BrokerID) 
 	n.controller.Start()
 	t.Cleanup(n.controller.Shutdown)
 	n.topics = admin.NewTopics(admin.TopicsOptions{ZK: admin.NewZK(n.zk, loggers), Controller: n.controller, Metadata: n.cache,
-		Config: func() *config.Broker { return cfg }, MaxReplicationFactor: 1, Loggers: loggers})
+		Config: func() *config.Broker { return cfg }, Loggers: loggers})
 	within(t, "the broker knows the cluster", func() bool { return len(n.cache.Snapshot().Brokers()) == len(ids) })
 	return n
 }
@@ -200,6 +200,33 @@ func text(s *string) string {
 	return *s
 }
 
+// TestReplicasArePlacedOnBrokers makes topics with several replicas: placed by
+// factor and by hand, also on a broker that is not there.
+func TestReplicasArePlacedOnBrokers(t *testing.T) {
+	n := startNode(t, nil, 0, 1, 2)
+	resp := n.create(7, newTopic("three", 3, 3), placed("hand", []int32{2, 0}, []int32{1, 9}), newTopic("four", 1, 4))
+	require.Equal(t, int16(0), resp.Topics[0].ErrorCode, text(resp.Topics[0].ErrorMessage))
+	require.Equal(t, int16(3), resp.Topics[0].ReplicationFactor)
+	require.Equal(t, int16(0), resp.Topics[1].ErrorCode, text(resp.Topics[1].ErrorMessage))
+	require.Equal(t, int16(2), resp.Topics[1].ReplicationFactor)
+	require.Equal(t, "Replication factor: 4 larger than available brokers: 3.", text(resp.Topics[2].ErrorMessage))
+
+	s := n.cache.Snapshot()
+	leaders := map[model.BrokerID]bool{}
+	for i := range int32(3) {
+		p, _ := s.Partition(model.TopicPartition{Topic: "three", Partition: i})
+		require.ElementsMatch(t, []model.BrokerID{0, 1, 2}, p.Replicas)
+		require.Equal(t, p.Replicas, p.ISR)
+		require.Equal(t, p.Replicas[0], p.Leader)
+		leaders[p.Leader] = true
+	}
+	require.Len(t, leaders, 3)
+	p, _ := s.Partition(model.TopicPartition{Topic: "hand", Partition: 1})
+	require.Equal(t, []model.BrokerID{1, 9}, p.Replicas)
+	require.Equal(t, []model.BrokerID{1}, p.ISR)
+	require.Equal(t, []model.BrokerID{9}, p.OfflineReplicas)
+}
+
 func TestCreateTopics(t *testing.T) {
 	n := startNode(t, nil, 0)
 	resp := n.create(7, newTopic("a.b", -1, -1, "retention.ms", "1000"))
@@ -244,7 +271,6 @@ func TestCreateTopics(t *testing.T) {
 		{both, kerr.InvalidRequest.Code, "Both numPartitions or replicationFactor and replicasAssignments were set. Both cannot be used at the same time."},
 		{placed("c", []int32{0, 0}), kerr.InvalidReplicaAssignment.Code, "Duplicate replica assignment found: HashMap(0 -> ArrayBuffer(0, 0))"},
 		{placed("c", []int32{0}, []int32{0, 1}), kerr.InvalidReplicaAssignment.Code, "All partitions should have the same number of replicas"},
-		{placed("c", []int32{0, 1}), kerr.InvalidReplicationFactor.Code, "Replication factor: 2 larger than 1, which is as many as the brokers of this cluster can keep: they do not replicate yet."},
 	} {
 		one := n.create(5, tc.topic).Topics[0]
 		require.Equal(t, tc.code, one.ErrorCode, "%s", tc.text)

@@ -9,7 +9,7 @@ import (
 )
 
 // Topics is the family of the APIs that the controller answers: CreateTopics,
-// DeleteTopics, CreatePartitions, ControlledShutdown, AlterIsr.
+// DeleteTopics, CreatePartitions, ControlledShutdown, ElectLeaders, AlterIsr.
 type Topics struct {
 	Admin      *admin.Topics
 	Controller ClusterController
@@ -30,5 +30,6 @@ func (t *Topics) Register(r *Router) {
 	r.Handle(19, t.createTopics())
 	r.Handle(20, t.deleteTopics())
 	r.Handle(37, t.createPartitions())
+	r.Handle(43, t.electLeaders())
 	r.Handle(56, t.alterISR())
 }

@@ -44,6 +44,10 @@ func (l *leavingCluster) IsQueuedForDeletion(context.Context, string) (bool, err
 	return false, kerr.NotController
 }
 
+func (l *leavingCluster) ElectLeaders(context.Context, []model.TopicPartition, bool) (map[model.TopicPartition]model.BrokerID, map[model.TopicPartition]error, error) {
+	return nil, nil, kerr.NotController
+}
+
 func (l *leavingCluster) TopicName(context.Context, model.TopicID) (string, bool, error) {
 	return "", false, kerr.NotController
 }
@@ -164,11 +168,20 @@ func TestTopicAPIsOfAnotherBrokerThanTheController(t *testing.T) {
 		require.Equal(t, kerr.NotController.Code, resp.Topics[0].ErrorCode)
 		require.Nil(t, resp.Topics[0].ErrorMessage)
 	}
+	for version := int16(0); version <= 2; version++ {
+		req := kmsg.NewPtrElectLeadersRequest()
+		req.Topics = []kmsg.ElectLeadersRequestTopic{{Topic: "a", Partitions: []int32{0, 1, 0}}}
+		resp := askTopics[*kmsg.ElectLeadersResponse](t, r, req, version)
+		require.Equal(t, int16(0), resp.ErrorCode)
+		require.Len(t, resp.Topics[0].Partitions, 2)
+		require.Equal(t, kerr.NotController.Code, resp.Topics[0].Partitions[1].ErrorCode)
+		require.Nil(t, resp.Topics[0].Partitions[1].ErrorMessage)
+	}
 }
 
 func TestTopicAPIsRefuseWhatTheyCannotRead(t *testing.T) {
 	r, _ := topicsRouter(t)
-	for _, key := range []int16{7, 19, 20, 37} {
+	for _, key := range []int16{7, 19, 20, 37, 43, 56} {
 		answer := r.Answer(t.Context(), &wire.Request{Header: wire.Header{Key: key}, Body: []byte{0x7f, 0xff}})
 		require.True(t, answer.Close, "key %d", key)
 	}

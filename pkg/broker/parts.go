@@ -63,13 +63,12 @@ func (b *Broker) startController(context.Context) error {
 	b.onStop(func(context.Context) { b.controller.Shutdown() })
 	b.admin = admin.NewZK(b.store, b.loggers)
 	b.topics = admin.NewTopics(admin.TopicsOptions{
-		ID:                   b.id,
-		ZK:                   b.admin,
-		Controller:           b.controller,
-		Metadata:             b.metadata,
-		Config:               b.current,
-		MaxReplicationFactor: 1, // until followers replicate
-		Loggers:              b.loggers,
+		ID:         b.id,
+		ZK:         b.admin,
+		Controller: b.controller,
+		Metadata:   b.metadata,
+		Config:     b.current,
+		Loggers:    b.loggers,
 	})
 	b.announceReaper(topicReaper)
 	return nil

@@ -17,7 +17,8 @@
 //	batch.go       the requests that one step sends
 //	failover.go    becoming active, notifications, controlled shutdown
 //	alter_isr.go   ISRs that leaders propose (KIP-497)
-//	topics.go, brokers.go, deletion.go, preferred.go   events by theme
+//	elect_leaders.go, preferred.go   elections that were asked for, rebalance
+//	topics.go, brokers.go, deletion.go   events by theme
 //	channels.go    one connection and queue for each broker (Sender)
 //	zk.go          Store over zkstore
 //

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/sirupsen/logrus"
@@ -83,10 +84,17 @@ type stateError struct{ class, text string }
 func (e *stateError) Error() string     { return e.text }
 func (e *stateError) JavaClass() string { return e.class }
 
+const stateChangeFailedClass = "kafka.common.StateChangeFailedException"
+
 func stateChangeFailed(format string, args ...any) error {
-	return &stateError{"kafka.common.StateChangeFailedException", fmt.Sprintf(format, args...)}
+	return &stateError{stateChangeFailedClass, fmt.Sprintf(format, args...)}
 }
 
 func illegalState(format string, args ...any) error {
 	return &stateError{"java.lang.IllegalStateException", fmt.Sprintf(format, args...)}
+}
+
+func isStateChangeFailed(err error) bool {
+	var e *stateError
+	return errors.As(err, &e) && e.class == stateChangeFailedClass
 }

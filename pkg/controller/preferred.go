@@ -33,7 +33,7 @@ func (m *machine) resumePreferredElection() error {
 	l.Infof("Partitions that completed preferred replica election: %s", join(done))
 	l.Infof("Skipping preferred replica election for partitions due to topic deletion: %s", join(deleting))
 	l.Infof("Resuming preferred replica election for partitions: %s", join(pending))
-	if err := m.electPreferredFor(pending, "ZkTriggered"); err != nil {
+	if err := m.electPreferredFor(pending, zkTriggered); err != nil {
 		return err
 	}
 	return m.store.RemovePreferredElection()
@@ -46,18 +46,8 @@ func (m *machine) preferredElectionRequested() error {
 	if err != nil || !found {
 		return err
 	}
-	var wanted []*partition
-	for _, tp := range asked {
-		switch p := m.c.partition(tp); {
-		case p == nil:
-			m.log.controller.Infof("Skipping replica leader election (PREFERRED) for partition %s by ZkTriggered since it doesn't exist.", tp)
-		case m.c.toDelete[tp.Topic]:
-			m.log.controller.Warnf("Skipping replica leader election (PREFERRED) for partitions %s by ZkTriggered since the respective topics are being deleted", tp)
-		case p.leader != nil && len(p.Replicas) > 0 && p.leader.Leader != p.Replicas[0]:
-			wanted = append(wanted, p)
-		}
-	}
-	if err := m.electPreferredFor(wanted, "ZkTriggered"); err != nil {
+	wanted, _ := m.electable(asked, false, zkTriggered)
+	if err := m.electPreferredFor(wanted, zkTriggered); err != nil {
 		return err
 	}
 	return m.store.RemovePreferredElection()
@@ -65,8 +55,8 @@ func (m *machine) preferredElectionRequested() error {
 
 // electPreferredFor gives partitions back to their first replicas, where that
 // is possible.
-func (m *machine) electPreferredFor(list []*partition, trigger string) error {
-	m.log.controller.Infof("Starting replica leader election (PREFERRED) for partitions %s triggered by %s", join(list), trigger)
+func (m *machine) electPreferredFor(list []*partition, by trigger) error {
+	m.log.controller.Infof("Starting replica leader election (PREFERRED) for partitions %s triggered by %s", join(list), by)
 	failed, err := m.movePartitions(list, OnlinePartition, electPreferred)
 	if err != nil {
 		return err
@@ -102,7 +92,7 @@ func (m *machine) rebalanceLeaders() error {
 			_, ok := elect(electPreferred, m.ballot(p, *p.leader, false))
 			return !ok
 		})
-		if err := m.electPreferredFor(possible, "AutoTriggered"); err != nil {
+		if err := m.electPreferredFor(possible, autoTriggered); err != nil {
 			return err
 		}
 	}

@@ -269,6 +269,7 @@ var commands = map[string]func(w *world, args []string) error{
 		}
 		return w.event(func(m *machine) error { return m.preferredElectionRequested() })
 	},
+	"electleaders": electLeaders,
 	"rebalance": func(w *world, _ []string) error {
 		return w.event(func(m *machine) error { return m.rebalanceLeaders() })
 	},
@@ -386,6 +387,22 @@ func respond(req kmsg.Request, whole int16, codeOf func(string, int32) int16) km
 func shutdownBroker(w *world, args []string) error {
 	left, err := w.machine.brokerLeaves(w.id(args[0]))
 	w.printf("still led: [%s]", join(left))
+	return err
+}
+
+// electLeaders is "electleaders preferred|unclean tp...".
+func electLeaders(w *world, args []string) error {
+	var tps []model.TopicPartition
+	for _, arg := range args[1:] {
+		tps = append(tps, w.tp(arg))
+	}
+	elected, failed, err := w.machine.electLeaders(tps, args[0] == "unclean")
+	for _, tp := range sortedPartitions(maps.Keys(elected)) {
+		w.printf("%s: led by %d", tp, elected[tp])
+	}
+	for _, tp := range sortedPartitions(maps.Keys(failed)) {
+		w.printf("%s: %s: %v", tp, kerr.Of(failed[tp]).Name, failed[tp])
+	}
 	return err
 }
 
