@@ -44,7 +44,7 @@ func (t *Topics) ElectLeaders(ctx context.Context, req *kmsg.ElectLeadersRequest
 		outcome[tp] = kerr.RequestTimedOut
 	}
 	if req.Topics == nil {
-		asked = slices.DeleteFunc(asked, func(tp model.TopicPartition) bool { return errors.Is(outcome[tp], kerr.ElectionNotNeeded) })
+		asked = slices.DeleteFunc(slices.Clone(asked), func(tp model.TopicPartition) bool { return errors.Is(outcome[tp], kerr.ElectionNotNeeded) })
 	}
 	return electionAnswer(req, asked, outcome)
 }
