@@ -31,6 +31,18 @@ func (b *Broker) startReplicas(context.Context) error {
 		OnLeadership:       b.onLeadership,
 		OnDeleted:          b.onDeleted,
 		Loggers:            b.loggers,
+		Listener:           c.InterBrokerListener(),
+		Versions:           replica.PeerVersionsFor(c.InterBrokerProtocol()),
+		States:             b.store,
+		Fetching: replica.FetchingOptions{
+			Fetchers:          func() int { return b.current().Int("num.replica.fetchers") },
+			MaxWait:           milliseconds(c.Int("replica.fetch.wait.max.ms")),
+			MinBytes:          c.Int("replica.fetch.min.bytes"),
+			ResponseMaxBytes:  c.Int("replica.fetch.response.max.bytes"),
+			PartitionMaxBytes: c.Int("replica.fetch.max.bytes"),
+			Backoff:           milliseconds(c.Int("replica.fetch.backoff.ms")),
+			SocketTimeout:     milliseconds(c.Int("replica.socket.timeout.ms")),
+		},
 	})
 	b.replicas.Start()
 	b.onStop(func(context.Context) {

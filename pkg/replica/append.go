@@ -155,7 +155,7 @@ func (p *Partition) committed(offset int64) (settled bool, err error) {
 		return true, err
 	case log.HighWatermark() < offset:
 		return false, nil
-	case len(p.isr) < p.settings.Load().MinInSyncReplicas:
+	case len(p.maximalLocked()) < p.settings.Load().MinInSyncReplicas:
 		return true, kerr.NotEnoughReplicasAfterAppend
 	}
 	return true, nil

@@ -81,12 +81,14 @@ func (m *Manager) BecomeLeaderOrFollower(req *kmsg.LeaderAndISRRequest, correlat
 			m.unhostUnused(results[i].TopicPartition)
 		}
 	}
-	c.removeFetchers(assignments, accepted)
+	c.stopFetching(assignments, accepted)
 	for i := range assignments {
 		if accepted[i] {
 			results[i].Err = c.apply(&assignments[i])
 		}
 	}
+	m.following.add(c.follows)
+	m.following.endIdle()
 	m.startCheckpointing()
 	if m.options.OnLeadership != nil {
 		m.options.OnLeadership(c.news)
@@ -102,6 +104,7 @@ type change struct {
 	controller    int32
 	correlationID int32
 	news          LeadershipChange
+	follows       []following // to be fetched from now on
 }
 
 // check decides whether an assignment is to be carried out.
@@ -150,22 +153,31 @@ func (c *change) checkTopicID(p *Partition, a *assignment, id model.TopicID) err
 	return nil
 }
 
-// removeFetchers leaves the lines of the old role's end; there are no
-// fetchers to stop.
-func (c *change) removeFetchers(assignments []assignment, accepted []bool) {
+// stopFetching ends what was fetched under the old roles, so that nothing is
+// appended while they change.
+func (c *change) stopFetching(assignments []assignment, accepted []bool) {
 	m := c.manager
-	var names []string
+	var lead, follow []model.TopicPartition
 	for i := range assignments {
-		if accepted[i] && assignments[i].leader == m.options.BrokerID {
-			names = append(names, model.TopicPartition{Topic: assignments[i].topic, Partition: assignments[i].partition}.String())
+		tp := model.TopicPartition{Topic: assignments[i].topic, Partition: assignments[i].partition}
+		switch {
+		case !accepted[i]:
+		case assignments[i].leader == m.options.BrokerID:
+			lead = append(lead, tp)
+		default:
+			follow = append(follow, tp)
 		}
 	}
-	if len(names) == 0 {
-		return
+	if len(lead) > 0 {
+		m.following.remove(lead)
+		m.stateChange.Infof("[Broker id=%d] Stopped fetchers as part of LeaderAndIsr request correlationId %d from controller %d epoch %d as part of the become-leader transition for %d partitions",
+			m.options.BrokerID, c.correlationID, c.controller, m.controllerEpoch, len(lead))
 	}
-	m.fetchers.Infof("[ReplicaFetcherManager on broker %d] Removed fetcher for partitions Set(%s)", m.options.BrokerID, joined(names))
-	m.stateChange.Infof("[Broker id=%d] Stopped fetchers as part of LeaderAndIsr request correlationId %d from controller %d epoch %d as part of the become-leader transition for %d partitions",
-		m.options.BrokerID, c.correlationID, c.controller, m.controllerEpoch, len(names))
+	if len(follow) > 0 {
+		m.following.remove(follow)
+		m.stateChange.Infof("[Broker id=%d] Stopped fetchers as part of become-follower request from controller %d epoch %d with correlation id %d for %d partitions",
+			m.options.BrokerID, c.controller, m.controllerEpoch, c.correlationID, len(follow))
+	}
 }
 
 // apply makes this broker the leader or a follower of one partition.
@@ -190,6 +202,7 @@ func (c *change) apply(a *assignment) error {
 
 func (c *change) lead(p *Partition, a *assignment, log *commitlog.Log) error {
 	m := c.manager
+	m.isr.forget(p.TopicPartition)
 	newly, err := p.becomeLeader(a, log, m.stateChange)
 	if err != nil {
 		return err
@@ -210,10 +223,8 @@ func (c *change) follow(p *Partition, a *assignment, log *commitlog.Log) {
 		p.hold(log)
 		return
 	}
-	if p.becomeFollower(a, log, m.stateChange) {
-		m.log.Warnf("%sPartition %s is led by broker %d; this broker does not fetch from other leaders yet and its replica stays at offset %d",
-			m.prefix(), p.TopicPartition, a.leader, log.LogEndOffset())
-	}
+	p.becomeFollower(a, log, m.stateChange)
+	c.follows = append(c.follows, following{p, a.leader, a.leaderEpoch, p.initialOffset(m.options.Versions.TruncateOnFetch)})
 	c.news.Followers = append(c.news.Followers, LeaderChange{p.TopicPartition, a.leaderEpoch})
 }
 

@@ -158,20 +158,6 @@ func TestLinesOfANewLeader(t *testing.T) {
 	require.Regexp(t, `^INFO \[Broker id=1\] Finished LeaderAndIsr request in \d+ms correlationId 1 from controller 9 for 1 partitions \(state.change.logger\)$`, got[6])
 }
 
-func TestFollowerSaysOnceThatItDoesNotFetch(t *testing.T) {
-	b := newBroker(t)
-	b.live(1, 1, 2)
-	b.out.take()
-	b.apply(leaderAndIsr(7, state{0, 2, 2, []int32{2}, []int32{1, 2}}))
-	var warnings int
-	for _, line := range b.out.take() {
-		if strings.HasPrefix(line, "WARN [ReplicaManager broker=1] Partition t-0 is led by broker 2; this broker does not fetch from other leaders yet") {
-			warnings++
-		}
-	}
-	require.Equal(t, 1, warnings)
-}
-
 func TestHighWatermarkCheckpoint(t *testing.T) {
 	b := newBroker(t)
 	b.apply(leaderAndIsr(7, alone(0, 0), alone(1, 0)))

@@ -11,7 +11,18 @@
 // min.bytes park in the two purgatories of the Manager, on the goroutine of
 // their connection, and are woken per partition.
 //
-// Goroutines: one that checkpoints high watermarks, started by the first
+// As the leader, Partition proposes ISR changes: a follower's fetch shows that
+// it has caught up, a timer over all partitions that it has not. The changes
+// go to the controller (AlterIsr), or into ZooKeeper where the protocol
+// version is below 2.7-IV2, one delivery at a time; until one is confirmed the
+// larger ISR counts for the high watermark and the smaller for min.insync.
+//
+// As a follower, a fetcher brings the logs in line with the leader's and
+// appends what it fetches; there are num.replica.fetchers for each leader.
+//
+// Goroutines: one for each fetcher, one that looks for members of an ISR that
+// have fallen behind, one that delivers ISR changes, one that tells of them
+// in ZooKeeper where that is done, one that checkpoints high watermarks, started by the first
 // LeaderAndIsr, one that takes partitions of failed directories offline, and
 // one that looks for stray logs once, a while after the first UpdateMetadata.
 // All belong to the Manager and end in Close.
@@ -19,13 +30,13 @@
 // Locks, in the order in which they are taken:
 //
 //	Manager.changes   orders the controller's requests; held while logs are made
+//	fetchers.mu       the map of fetchers
+//	fetcher.mu        the partitions of one; held while a fetched answer is appended
 //	Manager.mu        the map of partitions; held for nothing else
 //	Partition.mu      leadership; read-held during an append or a read
 //	Partition.progress  what replicas have fetched, and the high watermark's advance
 //	the locks of commitlog.Log
 //
-// Not here: fetching from other leaders and changing the ISR. A partition with
-// more than one replica is led with the ISR as announced, its high watermark
-// waiting for followers that fetch; as a follower this broker keeps the log
-// as it is and says so once.
+// Not here: replicas that move between log directories, throttles, fetching
+// from the nearest replica.
 package replica

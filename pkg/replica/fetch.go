@@ -113,12 +113,17 @@ func (m *Manager) readAll(params *FetchParams, fetches []Fetch) {
 // noteFollower keeps the books on a follower's fetch. One that is not a
 // replica of the partition gets no records.
 func (m *Manager) noteFollower(params *FetchParams, f *Fetch, leaderEnd int64) {
-	assigned, advanced := f.partition.recordFollowerFetch(params.ReplicaID, f.Offset, f.LogStartOffset, leaderEnd, time.Now())
+	assigned, advanced, join := f.partition.recordFollowerFetch(params.ReplicaID, f.Offset, f.LogStartOffset, leaderEnd, time.Now())
 	if !assigned {
 		m.log.Warnf("%sLeader failed to record follower %d's position %d: it is not a replica of partition %s",
 			m.prefix(), params.ReplicaID, f.Offset, f.TopicPartition)
 		f.release()
 		f.Result.Records = wire.FileRegion{}
+	}
+	if join {
+		if change := f.partition.expand(params.ReplicaID); change != nil {
+			m.isr.add(change)
+		}
 	}
 	if advanced {
 		m.wake(f.TopicPartition)

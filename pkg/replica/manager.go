@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"gregor/pkg/client"
 	"gregor/pkg/commitlog"
 	"gregor/pkg/kerr"
 	"gregor/pkg/lifecycle"
@@ -41,6 +42,8 @@ type Logs interface {
 	CheckpointHighWatermarks(byDir map[string]map[model.TopicPartition]int64)
 	// DescribeDirs lists the log directories with their logs.
 	DescribeDirs() []logmanager.DirDescription
+	// CheckpointRecoveryPoints writes up to where every log is on disk.
+	CheckpointRecoveryPoints()
 }
 
 // Options configure a Manager; the comments name Kafka's keys.
@@ -56,13 +59,19 @@ type Options struct {
 	OnLeadership       func(LeadershipChange)               // may be nil; see LeadershipChange
 	OnDeleted          func(deleted []model.TopicPartition) // partitions that left the metadata; may be nil
 	Loggers            *logging.Loggers
+
+	Listener string          // inter.broker.listener.name, settled
+	Dial     client.Dialer   // how to connect to brokers; plain TCP when nil
+	Fetching FetchingOptions // as a follower
+	Versions PeerVersions    // see PeerVersionsFor
+	States   PartitionStates // where leaders write ISRs without Versions.AlterISR
 }
 
 // Manager holds the partitions of a broker. Safe for concurrent use.
 type Manager struct {
 	options      Options
 	log          *logrus.Entry // kafka.server.ReplicaManager
-	fetchers     *logrus.Entry // kafka.server.ReplicaFetcherManager
+	fetchersLog  *logrus.Entry // kafka.server.ReplicaFetcherManager
 	stateChange  *logrus.Entry // state.change.logger
 	partitionLog *logrus.Entry // kafka.cluster.Partition
 
@@ -70,6 +79,10 @@ type Manager struct {
 	fetches  *purgatory.Purgatory[model.TopicPartition]
 
 	group      *lifecycle.Group
+	following  *fetchers
+	isr        *isrQueue
+	isrWriter  isrWriter
+	dial       func(ctx context.Context, to model.BrokerID, clientID string) (peer, error)
 	failedDirs chan string
 	checkpoint checkpointer
 
@@ -84,10 +97,10 @@ type Manager struct {
 
 // New returns a manager without partitions; the controller will bring them.
 func New(options Options) *Manager {
-	return &Manager{
+	m := &Manager{
 		options:      options,
 		log:          options.Loggers.Logger("kafka.server.ReplicaManager"),
-		fetchers:     options.Loggers.Logger("kafka.server.ReplicaFetcherManager"),
+		fetchersLog:  options.Loggers.Logger("kafka.server.ReplicaFetcherManager"),
 		stateChange:  options.Loggers.Logger("state.change.logger"),
 		partitionLog: options.Loggers.Logger("kafka.cluster.Partition"),
 		produces:     purgatory.New[model.TopicPartition](),
@@ -95,19 +108,35 @@ func New(options Options) *Manager {
 		group:        lifecycle.NewGroup(context.Background()),
 		failedDirs:   make(chan string, 64),
 		partitions:   map[model.TopicPartition]*Partition{},
+		isr:          newISRQueue(),
 	}
+	m.dial = m.connect
+	m.following = &fetchers{manager: m, byKey: map[fetcherKey]*fetcher{}}
+	if options.Versions.AlterISR {
+		m.isrWriter = &controllerISR{manager: m}
+	} else {
+		m.isrWriter = newStoreISR(m, options.States)
+	}
+	return m
 }
 
-// Start begins to listen for failed log directories.
+// Start begins to listen for failed log directories and to keep the ISRs.
 func (m *Manager) Start() {
 	m.group.Go("log-dir-failures", m.handleFailedDirs)
+	m.group.Go("isr-shrink", m.shrinkISRs)
+	m.group.Go("isr-changes", m.writeISRs)
+	if w, ok := m.isrWriter.(*storeISR); ok {
+		m.group.Go("isr-notifications", w.notify)
+	}
 }
 
 // Close ends the manager's goroutines and writes the high watermarks a last
 // time. Requests that wait are ended by their contexts.
 func (m *Manager) Close() error {
 	m.log.Infof("%sShutting down", m.prefix())
+	m.fetchersLog.Infof("[ReplicaFetcherManager on broker %d] shutting down", m.options.BrokerID)
 	err := m.group.Close()
+	m.fetchersLog.Infof("[ReplicaFetcherManager on broker %d] shutdown completed", m.options.BrokerID)
 	m.checkpointHighWatermarks()
 	m.log.Infof("%sShut down completely", m.prefix())
 	return err

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"gregor/pkg/commitlog"
+	"gregor/pkg/model"
 )
 
 // hold gives a partition its log without a role: its leader is not alive.
@@ -43,15 +44,19 @@ func (m *Manager) takeOffline(dir string) {
 	m.changes.Lock()
 	defer m.changes.Unlock()
 	var names []string
+	var tps []model.TopicPartition
 	for _, p := range m.Partitions() {
 		log := p.Log()
 		if log == nil || p.offline.Load() || log.ParentDir() != filepath.Clean(dir) {
 			continue
 		}
+		tps = append(tps, p.TopicPartition)
 		names = append(names, p.TopicPartition.String())
 		p.fail()
 		m.wake(p.TopicPartition)
 	}
+	m.following.remove(tps)
+	m.following.endIdle()
 	m.log.Warnf("%sStopping serving replicas in dir %s", m.prefix(), dir)
 	m.log.Warnf("%sBroker %d stopped fetcher for partitions %s and stopped moving logs for partitions  because they are in the failed log directory %s.",
 		m.prefix(), m.options.BrokerID, strings.Join(names, ","), dir)

@@ -43,7 +43,8 @@ type Partition struct {
 	replicas        []model.BrokerID
 	adding          []model.BrokerID
 	removing        []model.BrokerID
-	isr             []model.BrokerID
+	isr             []model.BrokerID // the committed one
+	pending         *isrChange       // proposed and not decided yet; nil when there is none
 
 	// progress guards remote and makes the advance of the high watermark one
 	// step. It is taken with mu held for reading or writing.
@@ -136,7 +137,8 @@ type assignment struct {
 	leaderEpoch     model.LeaderEpoch
 	controllerEpoch model.ControllerEpoch
 	partitionEpoch  model.PartitionEpoch
-	isr             []model.BrokerID
+	isr             []model.BrokerID // the committed one
+	pending         *isrChange       // proposed and not decided yet; nil when there is none
 	replicas        []model.BrokerID
 	adding          []model.BrokerID
 	removing        []model.BrokerID
@@ -159,25 +161,22 @@ func (p *Partition) becomeLeader(a *assignment, log *commitlog.Log, stateChange 
 	}
 	p.log = log
 	p.takeLocked(a)
-	p.isr = a.isr
+	p.isr, p.pending = a.isr, nil
 	p.leaderSince = end
 	p.resetRemote(newly, end, time.Now())
 	p.advanceLocked(time.Now())
 	return newly, nil
 }
 
-// becomeFollower takes over the assignment with another broker as the leader,
-// and reports whether leader or epoch are new.
-func (p *Partition) becomeFollower(a *assignment, log *commitlog.Log, stateChange *logrus.Entry) (newly bool) {
+// becomeFollower takes over the assignment with another broker as the leader.
+func (p *Partition) becomeFollower(a *assignment, log *commitlog.Log, stateChange *logrus.Entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stateChange.Infof("[Broker id=%d] Follower %s starts at leader epoch %d from offset %d with high watermark %d. Previous leader epoch was %d.",
 		p.broker, p.TopicPartition, a.leaderEpoch, log.LogEndOffset(), log.HighWatermark(), p.leaderEpoch)
-	newly = p.leader != a.leader || p.leaderEpoch != a.leaderEpoch
 	p.log = log
 	p.takeLocked(a)
-	p.isr = nil
-	return newly
+	p.isr, p.pending = nil, nil
 }
 
 // takeLocked sets what leaders and followers have in common.
@@ -213,7 +212,7 @@ func (p *Partition) resetRemote(newly bool, end int64, now time.Time) {
 }
 
 // advanceLocked raises the high watermark to the smallest log end offset among
-// the leader, the other members of the ISR, and replicas that have caught up
+// the leader, the other members of the maximal ISR, and replicas that have caught up
 // within the lag time and are thus about to join it. It reports whether it
 // rose; it never falls here.
 //
@@ -221,9 +220,9 @@ func (p *Partition) resetRemote(newly bool, end int64, now time.Time) {
 func (p *Partition) advanceLocked(now time.Time) bool {
 	p.progress.Lock()
 	defer p.progress.Unlock()
-	high := p.log.LogEndOffset()
+	high, isr := p.log.LogEndOffset(), p.maximalLocked()
 	for id, r := range p.remote {
-		if r.logEndOffset < high && (now.Sub(r.lastCaughtUp) <= p.lagMax || slices.Contains(p.isr, id)) {
+		if r.logEndOffset < high && (now.Sub(r.lastCaughtUp) <= p.lagMax || slices.Contains(isr, id)) {
 			high = r.logEndOffset
 		}
 	}
@@ -236,18 +235,19 @@ func (p *Partition) advanceLocked(now time.Time) bool {
 
 // recordFollowerFetch notes that a follower asked for what is at offset, and
 // so has everything below it. It reports whether the replica is one of this
-// partition and whether the high watermark rose.
-func (p *Partition) recordFollowerFetch(id model.BrokerID, offset, logStartOffset, leaderEnd int64, now time.Time) (assigned, advanced bool) {
+// partition, whether the high watermark rose, and whether the replica should
+// join the ISR.
+func (p *Partition) recordFollowerFetch(id model.BrokerID, offset, logStartOffset, leaderEnd int64, now time.Time) (assigned, advanced, join bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if !p.leads() {
-		return false, false
+		return false, false, false
 	}
 	p.progress.Lock()
 	r := p.remote[id]
 	if r == nil {
 		p.progress.Unlock()
-		return false, false
+		return false, false, false
 	}
 	switch {
 	case offset >= leaderEnd:
@@ -259,7 +259,8 @@ func (p *Partition) recordFollowerFetch(id model.BrokerID, offset, logStartOffse
 	r.logEndOffset, r.logStartOffset = offset, logStartOffset
 	r.lastFetch, r.lastFetchEnd = now, leaderEnd
 	p.progress.Unlock()
-	return true, moved && p.advanceLocked(now)
+	join = p.mayJoinLocked(id, offset)
+	return true, moved && p.advanceLocked(now), join
 }
 
 // retire ends the partition's life here: nobody reads or appends any more.
@@ -268,7 +269,7 @@ func (p *Partition) retire() {
 	defer p.mu.Unlock()
 	p.log = nil
 	p.leader = model.NoBroker
-	p.isr = nil
+	p.isr, p.pending = nil, nil
 	p.turns.Add(1)
 }
 
@@ -302,4 +303,12 @@ func (ids commas) String() string {
 		text = append(text, id.String()...)
 	}
 	return string(append(text, ']'))
+}
+
+// plain prints ids the way Kafka's lines about an ISR do: 1,2.
+type plain []model.BrokerID
+
+func (ids plain) String() string {
+	text := commas(ids).String()
+	return text[1 : len(text)-1]
 }

@@ -78,11 +78,11 @@ func TestLastCaughtUp(t *testing.T) {
 		{9, 20, at(3)},
 		{20, 30, at(4)}, // where the end was at the last fetch
 	} {
-		assigned, _ := p.recordFollowerFetch(2, c.offset, 0, c.end, at(i+1))
+		assigned, _, _ := p.recordFollowerFetch(2, c.offset, 0, c.end, at(i+1))
 		require.True(t, assigned)
 		require.Equal(t, c.want, p.remote[2].lastCaughtUp, "fetch %d", i+1)
 	}
-	assigned, _ := p.recordFollowerFetch(7, 1, 0, 1, at(9))
+	assigned, _, _ := p.recordFollowerFetch(7, 1, 0, 1, at(9))
 	require.False(t, assigned)
 }
 

@@ -2,9 +2,12 @@ package replica
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 
 	"gregor/pkg/commitlog"
 	"gregor/pkg/compress"
+	"gregor/pkg/config"
 	"gregor/pkg/kerr"
 	"gregor/pkg/logging"
 	"gregor/pkg/logmanager"
@@ -53,6 +57,7 @@ func (l *lines) take() []string {
 type broker struct {
 	*Manager
 	t       testing.TB
+	id      model.BrokerID
 	out     *lines
 	logs    *logmanager.Manager
 	cache   *metadata.Cache
@@ -61,10 +66,24 @@ type broker struct {
 	deleted []model.TopicPartition
 	least   int // min.insync.replicas
 	request int32
+
+	protocol config.Version
+	lagMax   time.Duration
+	states   *znodes
+	nodes    *znodes
+	dialer   atomic.Pointer[*wires] // nil while nobody can be reached
 }
 
 func newBroker(t testing.TB) *broker {
-	b := &broker{t: t, out: &lines{}, least: 1, dirs: []string{t.TempDir(), t.TempDir()}}
+	return newBrokerOf(t, 1, config.IBP_2_8_IV1)
+}
+
+func newBrokerOf(t testing.TB, id model.BrokerID, protocol config.Version) *broker {
+	return newBrokerWith(t, id, protocol, 30*time.Second, &znodes{})
+}
+
+func newBrokerWith(t testing.TB, id model.BrokerID, protocol config.Version, lagMax time.Duration, states *znodes) *broker {
+	b := &broker{t: t, id: id, out: &lines{}, least: 1, dirs: []string{t.TempDir(), t.TempDir()}, protocol: protocol, lagMax: lagMax, states: states}
 	b.start(b.dirs)
 	t.Cleanup(b.stop)
 	return b
@@ -77,16 +96,27 @@ func (b *broker) start(dirs []string) {
 	require.NoError(b.t, logs.Lock())
 	require.NoError(b.t, logs.Load(b.t.Context(), func(string) commitlog.Options { return commitlog.DefaultOptions() }))
 	b.logs = logs
-	b.cache = metadata.New(1, "cluster", logging.Discard())
+	b.cache = metadata.New(b.id, "cluster", logging.Discard())
 	b.Manager = New(Options{
-		BrokerID: 1, Logs: logs, Metadata: b.cache, TopicIDs: true, Loggers: loggers,
+		BrokerID: b.id, Logs: logs, Metadata: b.cache, TopicIDs: true, Loggers: loggers,
 		BrokerEpoch:        func() model.BrokerEpoch { return 50 },
 		Settings:           func(string) TopicSettings { return TopicSettings{MinInSyncReplicas: b.least} },
 		CheckpointInterval: 20 * time.Millisecond,
-		LagTimeMax:         30 * time.Second,
-		OnLeadership:       func(c LeadershipChange) { b.news = append(b.news, c) },
-		OnDeleted:          func(d []model.TopicPartition) { b.deleted = append(b.deleted, d...) },
+		LagTimeMax:         b.lagMax,
+		Listener:           "PLAINTEXT",
+		Versions:           PeerVersionsFor(b.protocol),
+		States:             b.states,
+		Fetching: FetchingOptions{Fetchers: func() int { return 1 }, MaxWait: 20 * time.Millisecond, MinBytes: 1,
+			ResponseMaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20, Backoff: 5 * time.Millisecond, SocketTimeout: 10 * time.Second},
+		OnLeadership: func(c LeadershipChange) { b.news = append(b.news, c) },
+		OnDeleted:    func(d []model.TopicPartition) { b.deleted = append(b.deleted, d...) },
 	})
+	b.Manager.dial = func(_ context.Context, to model.BrokerID, _ string) (peer, error) {
+		if w := b.dialer.Load(); w != nil {
+			return (*w).dial(to)
+		}
+		return nil, errors.New("nobody can be reached")
+	}
 	b.Manager.Start()
 	logs.Start()
 }

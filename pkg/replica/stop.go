@@ -32,17 +32,16 @@ func (m *Manager) StopReplicas(req *kmsg.StopReplicaRequest, correlationID int32
 		return nil, err
 	}
 	var news LeadershipChange
-	var names []string
+	var tps []model.TopicPartition
 	results := make([]PartitionResult, len(stops))
 	for i, s := range stops {
 		results[i] = PartitionResult{s.TopicPartition, m.mayStop(s, req.ControllerID, correlationID)}
 		if results[i].Err == nil {
-			names = append(names, s.TopicPartition.String())
+			tps = append(tps, s.TopicPartition)
 		}
 	}
-	if len(names) > 0 {
-		m.fetchers.Infof("[ReplicaFetcherManager on broker %d] Removed fetcher for partitions Set(%s)", m.options.BrokerID, joined(names))
-	}
+	m.following.remove(tps)
+	m.following.endIdle()
 	for i, s := range stops {
 		if results[i].Err != nil {
 			continue
