@@ -14,6 +14,8 @@ var classes = map[string]string{
 	"kafka.admin.TopicCommand":                                 "kafka-topics",
 	"kafka.admin.ConfigCommand":                                "kafka-configs",
 	"kafka.admin.ConsumerGroupCommand":                         "kafka-consumer-groups",
+	"kafka.admin.LeaderElectionCommand":                        "kafka-leader-election",
+	"kafka.admin.PreferredReplicaLeaderElectionCommand":        "kafka-preferred-replica-election",
 	"kafka.admin.BrokerApiVersionsCommand":                     "kafka-broker-api-versions",
 	"kafka.tools.ConsoleProducer":                              "kafka-console-producer",
 	"kafka.tools.ConsoleConsumer":                              "kafka-console-consumer",

@@ -15,7 +15,8 @@ import (
 // Cluster is a ZooKeeper and several brokers in this process, each reachable
 // through links that can be cut.
 type Cluster struct {
-	Members []*Member // by id, from 0
+	ZooKeeper string    // its address, for the tools
+	Members   []*Member // by id, from 0
 }
 
 // Member is a broker of a cluster. Its Broker is another one after Restart.
@@ -33,7 +34,7 @@ type Member struct {
 func StartCluster(t testing.TB, brokers int, properties map[string]string) *Cluster {
 	t.Helper()
 	zooKeeper := ZooKeeperWithTick(t, 100*time.Millisecond)
-	c := &Cluster{}
+	c := &Cluster{ZooKeeper: zooKeeper}
 	for id := range brokers {
 		port := FreePort(t)
 		m := &Member{t: t, zooKeeper: NewLink(t, zooKeeper), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}

@@ -52,6 +52,7 @@ type Option struct {
 	description string
 	argument    argument
 	kind        kind
+	names       []string // of OneOf
 	describedAs string
 	defaults    []string
 	availableIf []*Option
@@ -83,6 +84,12 @@ func (o *Option) Int() *Option { o.kind = kindInteger; return o }
 
 // Long makes the value a Java long.
 func (o *Option) Long() *Option { o.kind = kindLong; return o }
+
+// OneOf makes the value one of the names of a Java enum, in either case.
+func (o *Option) OneOf(names ...string) *Option {
+	o.names, o.kind = names, kind("["+strings.Join(names, ",")+"]")
+	return o
+}
 
 // Default gives the values that hold when the option has none. Has stays
 // false for an option that was not given.

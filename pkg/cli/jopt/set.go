@@ -98,7 +98,24 @@ func (s *Set) Int(o *Option) int32 { return int32(s.number(o, 32)) }
 // Long is the value of an option made with Option.Long, 0 without one.
 func (s *Set) Long(o *Option) int64 { return s.number(o, 64) }
 
-// Err is the first failure of the getters String, Int and Long, an *Error.
+// Enum is the value of an option made with Option.OneOf, as it is spelled
+// there, "" without one.
+func (s *Set) Enum(o *Option) string {
+	value, ok := s.single(o)
+	if !ok {
+		return ""
+	}
+	for _, name := range o.names {
+		if strings.EqualFold(name, value) {
+			return name
+		}
+	}
+	s.fail(failf("OptionArgumentConversionException", "Cannot parse argument '%s' of option %s", value, o.name))
+	return ""
+}
+
+// Err is the first failure of the getters String, Int, Long and Enum, an
+// *Error.
 func (s *Set) Err() error { return s.err }
 
 func (s *Set) number(o *Option, bits int) int64 {

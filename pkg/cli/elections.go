@@ -1,0 +1,286 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/pkg/kerr"
+	"gregor/pkg/logging"
+	"gregor/pkg/model"
+)
+
+// What kafka-leader-election and kafka-preferred-replica-election share: the
+// file with the partitions, the request, and how its answer is told.
+
+// electionTimeout is the request time-out of these tools, whatever the
+// properties of the admin client say.
+const electionTimeout = "30000"
+
+// electionClient makes the admin client of an election.
+func electionClient(ctx context.Context, loggers *logging.Loggers, bootstrap, file string) (*adminClient, error) {
+	given, err := readClientProperties(file)
+	if err != nil {
+		return nil, err
+	}
+	properties := map[string]string{}
+	for name, value := range given {
+		properties[name] = value
+	}
+	properties["request.timeout.ms"] = electionTimeout
+	return newAdminClient(ctx, loggers, bootstrap, properties)
+}
+
+// electionFile reads the partitions of --path-to-json-file, each once. subject
+// begins the sentence about one that is there twice; missing is the sentence
+// about a file without "partitions", empty the one about a file that is no
+// JSON.
+func electionFile(path, subject, missing, empty string) ([]model.TopicPartition, error) {
+	content, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, causedBy(exceptionf(noSuchFile, "%s", path), "java.io.IOException", "Unable to read file %s", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	document, ok := parseJSON(content)
+	if !ok {
+		return nil, exceptionf(adminOperation, "%s", empty)
+	}
+	object, err := jsonObject(document)
+	if err != nil {
+		return nil, err
+	}
+	field, ok := object["partitions"]
+	if !ok {
+		return nil, exceptionf(adminOperation, "%s", missing)
+	}
+	list, ok := field.([]any)
+	if !ok {
+		return nil, exceptionf(jsonMapping, "Expected JSON array, received %s", jsonText(field))
+	}
+	partitions, twice, err := electionPartitions(list)
+	if err == nil && len(twice) > 0 {
+		err = exceptionf(adminOperation, "%s contains duplicate partitions: %s", subject, joinPartitions(twice, ","))
+	}
+	return partitions, err
+}
+
+func electionPartitions(list []any) (partitions, twice []model.TopicPartition, err error) {
+	count := map[model.TopicPartition]int{}
+	for _, element := range list {
+		tp, err := electionPartition(element)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch count[tp]++; count[tp] {
+		case 1:
+			partitions = append(partitions, tp)
+		case 2:
+			twice = append(twice, tp)
+		}
+	}
+	return partitions, twice, nil
+}
+
+func electionPartition(element any) (tp model.TopicPartition, err error) {
+	object, err := jsonObject(element)
+	if err != nil {
+		return tp, err
+	}
+	for _, name := range []string{"topic", "partition"} {
+		if _, ok := object[name]; !ok {
+			return tp, exceptionf(jsonMapping, "No such field exists: `%s`", name)
+		}
+	}
+	topic, ok := object["topic"].(string)
+	if !ok {
+		return tp, exceptionf(jsonMapping, "Expected `String` value, received %s", jsonText(object["topic"]))
+	}
+	number, ok := object["partition"].(json.Number)
+	n, err := number.Int64()
+	if !ok || err != nil || n != int64(int32(n)) {
+		return tp, exceptionf(jsonMapping, "Expected `Int` value, received %s", jsonText(object["partition"]))
+	}
+	return model.TopicPartition{Topic: topic, Partition: int32(n)}, nil
+}
+
+// jsonMapping is the class of what Jackson says about JSON that is not what it
+// should be.
+const jsonMapping = "com.fasterxml.jackson.databind.JsonMappingException"
+
+// parseJSON reads one JSON value; what stands behind it does not count.
+func parseJSON(content []byte) (document any, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(content))
+	d.UseNumber()
+	return document, d.Decode(&document) == nil
+}
+
+func jsonObject(v any) (map[string]any, error) {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return nil, exceptionf(jsonMapping, "Expected JSON object, received %s", jsonText(v))
+	}
+	return object, nil
+}
+
+// jsonText is a value as it was written, without blanks.
+func jsonText(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "?" // nothing that was decoded
+	}
+	return string(text)
+}
+
+// electLeaders asks the controller for an election, of all partitions when the
+// list is nil.
+func electLeaders(ctx context.Context, client *adminClient, unclean bool, partitions []model.TopicPartition) (*kmsg.ElectLeadersResponse, error) {
+	req := kmsg.NewPtrElectLeadersRequest()
+	req.TimeoutMillis = int32(client.settings.apiTimeout / time.Millisecond)
+	if unclean {
+		req.ElectionType = 1
+	}
+	if partitions != nil {
+		req.Topics = []kmsg.ElectLeadersRequestTopic{}
+	}
+	at := map[string]int{}
+	for _, tp := range partitions {
+		i, ok := at[tp.Topic]
+		if !ok {
+			i = len(req.Topics)
+			at[tp.Topic] = i
+			req.Topics = append(req.Topics, kmsg.ElectLeadersRequestTopic{Topic: tp.Topic})
+		}
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, tp.Partition)
+	}
+	resp, err := client.callController(ctx, "electLeaders", req, electedElsewhere)
+	if err != nil {
+		return nil, err
+	}
+	answer := resp.(*kmsg.ElectLeadersResponse)
+	return answer, protocolError(answer.ErrorCode, nil)
+}
+
+// electedElsewhere reports whether the node that answered is not the
+// controller any more.
+func electedElsewhere(resp kmsg.Response) bool {
+	for _, t := range resp.(*kmsg.ElectLeadersResponse).Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode == kerr.NotController.Code {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// electionWords are the sentences in which a tool tells how an election went.
+type electionWords struct {
+	done, needless, failed string // the last one takes partition and exception
+	count                  string // of failures
+	unauthorized           string
+}
+
+// electionFailure is an election that did not come about for some partitions.
+type electionFailure struct {
+	error
+	suppressed []error
+}
+
+func (e *electionFailure) Unwrap() error { return e.error }
+
+// tellElection prints how each partition fared. Where nothing had to be done
+// the tools of 2.8 name the partitions that were elected.
+func tellElection(out io.Writer, words electionWords, resp *kmsg.ElectLeadersResponse) error {
+	var done, failed []model.TopicPartition
+	errs := map[model.TopicPartition]error{}
+	needless := false
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			tp := model.TopicPartition{Topic: t.Topic, Partition: p.Partition}
+			switch err := protocolError(p.ErrorCode, p.ErrorMessage); {
+			case err == nil:
+				done = append(done, tp)
+			case errors.Is(err, kerr.ElectionNotNeeded):
+				needless = true
+			default:
+				failed, errs[tp] = append(failed, tp), err
+			}
+		}
+	}
+	list := joinPartitions(scalaHashOrder(done), ", ")
+	if len(done) > 0 {
+		fmt.Fprintf(out, words.done+"\n", list)
+	}
+	if needless {
+		fmt.Fprintf(out, words.needless+"\n", list)
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	failure := &electionFailure{error: exceptionf(adminCommandFailed, words.count, len(failed))}
+	for _, tp := range scalaHashOrder(failed) {
+		fmt.Fprintf(out, words.failed+"\n", tp, describe(errs[tp]))
+		failure.suppressed = append(failure.suppressed, errs[tp])
+	}
+	return failure
+}
+
+// electionRefused is how an election ends that nobody answered, or refused as
+// a whole.
+func electionRefused(out io.Writer, words electionWords, err error) error {
+	text := ""
+	switch {
+	case errors.Is(err, kerr.RequestTimedOut) || javaClass(err) == kerr.RequestTimedOut.JavaClass():
+		text = "Timeout waiting for election results"
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		text = words.unauthorized
+	default:
+		return execution(err)
+	}
+	fmt.Fprintln(out, text)
+	return causedBy(err, adminCommandFailed, "%s", text)
+}
+
+// endElection ends a tool as an exception that it does not catch, with those
+// of the partitions.
+func endElection(env *Env, err error) int {
+	if err == nil {
+		return 0
+	}
+	status := uncaught(env, err)
+	var failure *electionFailure
+	if errors.As(err, &failure) {
+		for _, one := range failure.suppressed {
+			fmt.Fprintln(env.Stderr, "\tSuppressed: "+describe(one))
+		}
+	}
+	return status
+}
+
+func joinPartitions(partitions []model.TopicPartition, between string) string {
+	names := make([]string, len(partitions))
+	for i, tp := range partitions {
+		names[i] = tp.String()
+	}
+	return strings.Join(names, between)
+}
+
+// scalaHashOrder sorts partitions as a mutable set of Scala lists them: in as
+// many places as Java's has, of which no more than three quarters are taken.
+func scalaHashOrder(partitions []model.TopicPartition) []model.TopicPartition {
+	places := 16
+	for len(partitions)*4 >= places*3 {
+		places *= 2
+	}
+	return partitionsInHashOrder(partitions, places)
+}
