@@ -42,6 +42,7 @@ func (b *Broker) startReplicas(context.Context) error {
 			PartitionMaxBytes: c.Int("replica.fetch.max.bytes"),
 			Backoff:           milliseconds(c.Int("replica.fetch.backoff.ms")),
 			SocketTimeout:     milliseconds(c.Int("replica.socket.timeout.ms")),
+			FrameMaxBytes:     max(c.Int("socket.request.max.bytes"), c.Int("message.max.bytes")) + c.Int("replica.fetch.response.max.bytes"),
 		},
 	})
 	b.replicas.Start()

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gregor/pkg/model"
@@ -175,4 +177,64 @@ func TestReplication(t *testing.T) {
 			c.requireSameFiles("t", 1)
 		})
 	}
+}
+
+// A broker that stops in order hands its leaderships over first: the ISR is
+// without it before it is gone.
+func TestStopHandsLeadershipsOver(t *testing.T) {
+	c := startReplicated(t, 3, nil)
+	c.create("t", 3, "2")
+	w := c.startWriter("t")
+	w.more(t, 20)
+	for _, m := range c.Members {
+		m.Stop()
+		require.Contains(t, m.Log.String(), "Controlled shutdown succeeded")
+		for i := range int32(3) {
+			testkit.Eventually(t, "everybody knows", func() bool {
+				p := c.partition("t", i)
+				return p.Leader >= 0 && p.Leader != int32(m.ID()) && !slices.Contains(p.ISR, int32(m.ID()))
+			})
+		}
+		w.more(t, 20)
+		m.Restart()
+		for i := range int32(3) {
+			c.awaitISR("t", i, 3)
+		}
+	}
+	c.requireAll("t", w.end())
+	for i := range int32(3) {
+		c.requireSameFiles("t", i)
+	}
+}
+
+// A follower that was away for many segments catches up. Without it there
+// are too few replicas for acks=all, and enough again when it is back.
+func TestFollowerFarBehind(t *testing.T) {
+	c := startReplicated(t, 2, map[string]string{"log.segment.bytes": "20000", "replica.fetch.max.bytes": "5000"})
+	c.create("t", 1, "2")
+	c.awaitISR("t", 0, 2)
+	follower := c.Members[1-int(c.partition("t", 0).Leader)]
+	follower.Kill()
+	c.awaitISR("t", 0, 1)
+
+	strict := c.client(kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordRetries(0), kgo.ProduceRequestTimeout(time.Second))
+	require.ErrorIs(t, strict.ProduceSync(deadline(t), &kgo.Record{Topic: "t", Value: []byte("no")}).FirstErr(), kerr.NotEnoughReplicas)
+	loose := c.client(kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite(), kgo.ProducerBatchMaxBytes(3000))
+	var all []string
+	for i := range 300 {
+		value := fmt.Sprintf("%d-%s", i, strings.Repeat("x", 1000))
+		all = append(all, value)
+		loose.Produce(deadline(t), &kgo.Record{Topic: "t", Value: []byte(value)}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	require.NoError(t, loose.Flush(deadline(t)))
+
+	follower.Restart()
+	c.awaitISR("t", 0, 2)
+	c.requireAll("t", all)
+	c.requireSameFiles("t", 0)
+	require.NoError(t, strict.ProduceSync(deadline(t), &kgo.Record{Topic: "t", Value: []byte("yes")}).FirstErr())
 }

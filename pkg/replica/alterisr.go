@@ -29,7 +29,8 @@ func (m *Manager) connect(ctx context.Context, to model.BrokerID, clientID strin
 	if !ok {
 		return nil, fmt.Errorf("broker %d has no listener %s", to, m.options.Listener)
 	}
-	return client.Dial(ctx, endpoint, client.Options{ClientID: clientID, RequestTimeout: m.options.Fetching.SocketTimeout, Dial: m.options.Dial})
+	return client.Dial(ctx, endpoint, client.Options{ClientID: clientID,
+		RequestTimeout: m.options.Fetching.SocketTimeout, MaxResponseBytes: m.options.Fetching.FrameMaxBytes, Dial: m.options.Dial})
 }
 
 // controllerISR writes changes with AlterIsr (KIP-497, key 56 version 0),

@@ -21,6 +21,9 @@ type FetchingOptions struct {
 	PartitionMaxBytes int           // replica.fetch.max.bytes
 	Backoff           time.Duration // replica.fetch.backoff.ms
 	SocketTimeout     time.Duration // replica.socket.timeout.ms
+	// FrameMaxBytes bounds an answer before it is read: ResponseMaxBytes, or
+	// one batch, which comes whole however large. 0 is client's default.
+	FrameMaxBytes int
 }
 
 // PeerVersions are the versions of requests to other brokers, and what else
