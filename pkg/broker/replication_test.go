@@ -31,6 +31,13 @@ type replicated struct {
 func startReplicated(t *testing.T, brokers int, properties map[string]string) *replicated {
 	c := &replicated{Cluster: testkit.StartCluster(t, brokers, properties), t: t}
 	c.admin = kadm.NewClient(c.client())
+	for _, m := range c.Members {
+		one := kadm.NewClient(clientOf(t, m.Address))
+		testkit.Eventually(t, "everybody knows everybody", func() bool {
+			all, err := one.ListBrokers(deadline(t))
+			return err == nil && len(all) == brokers
+		})
+	}
 	return c
 }
 
@@ -48,10 +55,15 @@ func (c *replicated) create(topic string, partitions int32, least string) {
 	require.NoError(c.t, created.Err)
 }
 
-// partition is what the cluster says of a partition.
+// partition is what the cluster says of a partition, once somebody answers.
 func (c *replicated) partition(topic string, partition int32) kadm.PartitionDetail {
-	found, err := c.admin.ListTopics(deadline(c.t), topic)
-	require.NoError(c.t, err)
+	c.t.Helper()
+	var found kadm.TopicDetails
+	testkit.Eventually(c.t, "somebody tells of "+topic, func() bool {
+		var err error
+		found, err = c.admin.ListTopics(deadline(c.t), topic)
+		return err == nil && found[topic].Err == nil
+	})
 	return found[topic].Partitions[partition]
 }
 

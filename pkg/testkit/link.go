@@ -17,13 +17,14 @@ import (
 type Link struct {
 	Address string
 
-	to       string
-	listener net.Listener
-	group    *lifecycle.Group
+	t     testing.TB
+	to    string
+	group *lifecycle.Group
 
-	mu    sync.Mutex
-	cut   bool
-	conns map[net.Conn]bool
+	mu       sync.Mutex
+	listener net.Listener // nil while the link is down
+	cut      bool
+	conns    map[net.Conn]bool
 }
 
 // NewLink makes a link to an address; it ends with the test.
@@ -31,11 +32,10 @@ func NewLink(t testing.TB, to string) *Link {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l := &Link{Address: listener.Addr().String(), to: to, listener: listener, group: lifecycle.NewGroup(context.Background()), conns: map[net.Conn]bool{}}
-	l.group.Go("accept", l.accept)
+	l := &Link{t: t, Address: listener.Addr().String(), to: to, listener: listener, group: lifecycle.NewGroup(context.Background()), conns: map[net.Conn]bool{}}
+	l.group.Go("accept", func(context.Context) error { return l.accept(listener) })
 	t.Cleanup(func() {
-		listener.Close()
-		l.Cut()
+		l.Down()
 		require.NoError(t, l.group.Close())
 	})
 	return l
@@ -51,18 +51,37 @@ func (l *Link) Cut() {
 	}
 }
 
+// Down is Cut with nobody there: new connections are refused.
+func (l *Link) Down() {
+	l.Cut()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.listener != nil {
+		l.listener.Close()
+		l.listener = nil
+	}
+}
+
 // Mend lets connections through again.
 func (l *Link) Mend() {
+	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut = false
+	if l.listener != nil {
+		return
+	}
+	listener, err := net.Listen("tcp", l.Address)
+	require.NoError(l.t, err)
+	l.listener = listener
+	l.group.Go("accept", func(context.Context) error { return l.accept(listener) })
 }
 
-func (l *Link) accept(context.Context) error {
+func (l *Link) accept(listener net.Listener) error {
 	for {
-		near, err := l.listener.Accept()
+		near, err := listener.Accept()
 		if err != nil {
-			return nil // the test is over
+			return nil // the link is down
 		}
 		l.group.Go("forward", func(context.Context) error {
 			l.forward(near)

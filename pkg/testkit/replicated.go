@@ -56,7 +56,7 @@ func StartCluster(t testing.TB, brokers int, properties map[string]string) *Clus
 // Restart finds are its files as they are at this moment.
 func (m *Member) Kill() {
 	m.t.Helper()
-	m.network.Cut()
+	m.network.Down()
 	m.zooKeeper.Cut()
 	image := m.t.TempDir()
 	require.NoError(m.t, copyTree(image, m.Dir))
