@@ -40,14 +40,3 @@ func HasCollisionChars(name string) bool { return strings.ContainsAny(name, "._"
 func TopicNamesCollide(a, b string) bool {
 	return strings.ReplaceAll(a, ".", "_") == strings.ReplaceAll(b, ".", "_")
 }
-
-// IsInternalTopic reports whether a topic belongs to Kafka itself.
-func IsInternalTopic(name string) bool {
-	return name == GroupMetadataTopic || name == TransactionStateTopic
-}
-
-// The internal topics.
-const (
-	GroupMetadataTopic    = "__consumer_offsets"
-	TransactionStateTopic = "__transaction_state"
-)

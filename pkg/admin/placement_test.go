@@ -152,7 +152,6 @@ func TestTopicNames(t *testing.T) {
 	require.True(t, HasCollisionChars("a.b") && HasCollisionChars("a_b") && !HasCollisionChars("a-b"))
 	require.True(t, TopicNamesCollide("a.b_c", "a_b.c"))
 	require.False(t, TopicNamesCollide("a.b", "a-b"))
-	require.True(t, IsInternalTopic("__consumer_offsets") && IsInternalTopic("__transaction_state") && !IsInternalTopic("__x"))
 }
 
 func FuzzTopicName(f *testing.F) {

@@ -46,14 +46,15 @@ type Topics struct {
 	log  *logrus.Entry // kafka.server.ZkAdminManager
 	auto *logrus.Entry // kafka.server.DefaultAutoTopicCreationManager
 
-	mu       sync.Mutex // guards inFlight
+	mu       sync.Mutex // guards the fields below
 	inFlight map[string]bool
+	tooFew   map[string]time.Time // when too few brokers were told of, by setting
 }
 
 // NewTopics returns the administration of a broker.
 func NewTopics(o TopicsOptions) *Topics {
 	return &Topics{TopicsOptions: o, log: o.Loggers.Logger("kafka.server.ZkAdminManager"),
-		auto: o.Loggers.Logger("kafka.server.DefaultAutoTopicCreationManager"), inFlight: map[string]bool{}}
+		auto: o.Loggers.Logger("kafka.server.DefaultAutoTopicCreationManager"), inFlight: map[string]bool{}, tooFew: map[string]time.Time{}}
 }
 
 // prefix is how Kafka's administration begins its lines.

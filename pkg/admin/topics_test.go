@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -435,14 +436,17 @@ func TestAutoCreate(t *testing.T) {
 	require.Equal(t, []error{kerr.LeaderNotAvailable, kerr.InvalidTopicException, kerr.LeaderNotAvailable}, errs)
 	within(t, "made", func() bool { topic, ok := n.cache.Snapshot().Topic("auto"); return ok && len(topic.Partitions) == 2 })
 
-	require.NoError(t, n.topics.CreateInternal(t.Context(), admin.GroupMetadataTopic))
-	require.NoError(t, n.topics.CreateInternal(t.Context(), admin.GroupMetadataTopic))
-	settings, err := n.zk.EntityConfig(t.Context(), zkstore.EntityTopics, admin.GroupMetadataTopic)
+	require.NoError(t, n.topics.CreateInternal(t.Context(), model.GroupMetadataTopic))
+	require.NoError(t, n.topics.CreateInternal(t.Context(), model.GroupMetadataTopic))
+	settings, err := n.zk.EntityConfig(t.Context(), zkstore.EntityTopics, model.GroupMetadataTopic)
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"compression.type": "producer", "cleanup.policy": "compact", "segment.bytes": "104857600"}, settings)
 
-	err = n.topics.CreateInternal(t.Context(), admin.TransactionStateTopic)
-	require.Equal(t, kerr.InvalidReplicationFactor.Code, kerr.Code(err))
+	for range 10 {
+		err = n.topics.CreateInternal(t.Context(), model.TransactionStateTopic)
+		require.Equal(t, kerr.InvalidReplicationFactor.Code, kerr.Code(err))
+	}
+	require.Equal(t, 1, strings.Count(n.logged(), "Number of alive brokers"), "clients ask again and again")
 	require.Contains(t, n.logged(), "ERROR Number of alive brokers '1' does not meet the required replication factor '3' for auto creation of topic '__transaction_state' "+
 		"which is configured by transaction.state.log.replication.factor. This error can be ignored if the cluster is starting up and not all brokers are up yet. (kafka.server.DefaultAutoTopicCreationManager)")
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"gregor/pkg/api"
 	"gregor/pkg/commitlog"
 	"gregor/pkg/compress"
 	"gregor/pkg/config"
@@ -207,8 +206,6 @@ func (v clusterView) HasTopic(topic string) bool {
 	return ok
 }
 
-func (v clusterView) AliveBrokers() int { return len(v.cache.Snapshot().Brokers()) }
-
 func (v clusterView) Leader(tp model.TopicPartition, listener string) (model.BrokerID, model.Endpoint, bool) {
 	s := v.cache.Snapshot()
 	p, ok := s.Partition(tp)
@@ -221,11 +218,4 @@ func (v clusterView) Leader(tp model.TopicPartition, listener string) (model.Bro
 	}
 	endpoint, ok := leader.Endpoint(listener)
 	return leader.ID, endpoint, ok
-}
-
-// internalTopics creates __consumer_offsets for the group APIs.
-type internalTopics struct{ b *Broker }
-
-func (t internalTopics) CreateInternalTopic(ctx context.Context, topic api.InternalTopic) error {
-	return t.b.topics.CreateInternal(ctx, topic.Name)
 }
