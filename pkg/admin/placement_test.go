@@ -110,6 +110,7 @@ func TestPlacementRefusals(t *testing.T) {
 		text       string
 	}{
 		{"no partitions", two, 0, 1, kerr.InvalidPartitions.Code, "Number of partitions must be larger than 0."},
+		{"too many partitions", two, 2_000_000_000, 1, kerr.InvalidPartitions.Code, "Number of partitions must not be larger than 524288: more do not fit into a topic's znode."},
 		{"no replicas", two, 1, 0, kerr.InvalidReplicationFactor.Code, "Replication factor must be larger than 0."},
 		{"too many replicas", two, 1, 3, kerr.InvalidReplicationFactor.Code, "Replication factor: 3 larger than available brokers: 2."},
 		{"nobody is there", nil, 1, 1, kerr.InvalidReplicationFactor.Code, "Replication factor: 1 larger than available brokers: 0."},
