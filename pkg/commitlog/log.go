@@ -92,10 +92,10 @@ type Log struct {
 	segments atomic.Pointer[segmentList]
 	topicID  atomic.Pointer[model.TopicID]
 
-	recoveryPoint atomic.Int64
-	lastFlushMs   atomic.Int64
-	failed        atomic.Bool
-	closed        atomic.Bool
+	recovery    recoveryPoint
+	lastFlushMs atomic.Int64
+	failed      atomic.Bool
+	closed      atomic.Bool
 
 	// mu makes one writer: it is held while records are appended, segments
 	// come and go and producers are noted, I/O included.
