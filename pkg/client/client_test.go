@@ -144,6 +144,23 @@ func TestTimeoutCancelAndClose(t *testing.T) {
 		_, err = c.Request(ctx, controlledShutdown(1))
 		require.ErrorIs(t, err, context.Canceled)
 	})
+	t.Run("cancelled, and answered all the same", func(t *testing.T) {
+		to := serve(t, func(c net.Conn) {
+			if _, err := readFrame(c); err == nil {
+				writeFrame(c, make([]byte, 10))
+			}
+		})
+		for range 50 {
+			c, err := Dial(t.Context(), to, Options{})
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, err = c.Request(ctx, controlledShutdown(1))
+			require.ErrorIs(t, err, context.Canceled)
+			_, err = c.Request(t.Context(), controlledShutdown(1))
+			require.ErrorIs(t, err, ErrClosed)
+		}
+	})
 	t.Run("close", func(t *testing.T) {
 		started := make(chan struct{})
 		to := serve(t, func(c net.Conn) { readFrame(c); close(started); io.Copy(io.Discard, c) })
