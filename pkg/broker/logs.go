@@ -27,7 +27,13 @@ func (b *Broker) settleIdentity(ctx context.Context) error {
 	for _, dir := range missing {
 		log.Warnf("No meta.properties file under dir %s/meta.properties", strings.TrimSuffix(dir, "/"))
 	}
-	b.offlineDirs = offline
+	for _, dir := range dirs {
+		if reason, ok := offline[dir]; ok {
+			b.loggers.Logger("kafka.server.BrokerMetadataCheckpoint$").WithError(reason).Errorf("Failed to read %s/meta.properties", strings.TrimSuffix(dir, "/"))
+			b.loggers.Logger("kafka.server.LogDirFailureChannel").Errorf("Failed to create or validate data directory %s", dir)
+			b.offlineDirs = append(b.offlineDirs, dir)
+		}
+	}
 	if stored != nil {
 		if err := stored.CheckClusterID(b.clusterID); err != nil {
 			b.explainClusterMismatch(dirs, stored.ClusterID)
