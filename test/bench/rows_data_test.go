@@ -21,6 +21,7 @@ type load struct {
 // produce measures prepared requests: the records of a batch are as many as
 // the named client puts into one when it has more to send than it can.
 func produce(t *testing.T, tb *table, p *pair) {
+	floor := bare(t)
 	for _, l := range []load{
 		{"100 B, batches of 16 KiB (Java)", 150, 100, 80 * mega, goal{}},
 		{"100 B, batches of 64 KiB", 600, 100, 100 * mega, goal{ratioAtMost: 0.4}},
@@ -28,15 +29,26 @@ func produce(t *testing.T, tb *table, p *pair) {
 		{"1 KiB, batches of 64 KiB", 62, 1024, 150 * mega, goal{ratioAtMost: 0.4}},
 		{"1 KiB, batches of 1 MB (librdkafka)", 950, 1024, 200 * mega, goal{ratioAtMost: 0.4}},
 	} {
-		l.measure(t, tb, p)
+		l.measure(t, tb, p, floor)
 	}
+	tb.add(t, "memory, after that", "MB", p[0].resident()/mega, p[1].resident()/mega, goal{})
 }
 
-func (l *load) measure(t *testing.T, tb *table, p *pair) {
+func (l *load) measure(t *testing.T, tb *table, p *pair, floor *side) {
 	records := batch(t, l.records, l.size)
 	times := l.total / (l.records * l.size)
 	run := 0
+	var least []float64
+	measureBare := func() {
+		c := floor.connect(t)
+		defer c.close()
+		request := produceFrame("produce", records)
+		least = append(least, costOf(floor, float64(times*l.records)/mega, func() { c.produce(request, times) }).cpu)
+	}
 	measure := func(s *side) cost {
+		if s == p[0] {
+			measureBare()
+		}
 		c := s.connect(t)
 		defer c.close()
 		topic := fmt.Sprintf("produce-%d-%d-%d", l.records, l.size, run)
@@ -52,6 +64,7 @@ func (l *load) measure(t *testing.T, tb *table, p *pair) {
 	got := p.costs(7, measure)
 	tb.add(t, "produce "+l.what, "CPU s / 1M records", got[0].cpu, got[1].cpu, l.goal)
 	tb.add(t, "", "of it user", got[0].user, got[1].user, goal{})
+	tb.add(t, "", "x a bare server", got[0].cpu/median(least), got[1].cpu/median(least), goal{})
 	tb.add(t, "", "1M records/s", got[0].rate, got[1].rate, goal{})
 }
 
