@@ -59,7 +59,8 @@ type broker struct {
 	dirs    []string
 	news    []LeadershipChange
 	deleted []model.TopicPartition
-	least   int // min.insync.replicas
+	least   int                // min.insync.replicas
+	asked   func(topic string) // when settings are asked for; may be nil
 	request int32
 }
 
@@ -80,8 +81,14 @@ func (b *broker) start(dirs []string) {
 	b.cache = metadata.New(1, "cluster", logging.Discard())
 	b.Manager = New(Options{
 		BrokerID: 1, Logs: logs, Metadata: b.cache, TopicIDs: true, Loggers: loggers,
-		BrokerEpoch:        func() model.BrokerEpoch { return 50 },
-		Settings:           func(string) TopicSettings { return TopicSettings{MinInSyncReplicas: b.least} },
+		BrokerEpoch: func() model.BrokerEpoch { return 50 },
+		Settings: func(topic string) TopicSettings {
+			settings := TopicSettings{MinInSyncReplicas: b.least}
+			if b.asked != nil {
+				b.asked(topic)
+			}
+			return settings
+		},
 		CheckpointInterval: 20 * time.Millisecond,
 		LagTimeMax:         30 * time.Second,
 		OnLeadership:       func(c LeadershipChange) { b.news = append(b.news, c) },
