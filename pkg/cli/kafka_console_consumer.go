@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -246,6 +248,7 @@ func (c *consoleConsumer) configureReset() error {
 func (c *consoleConsumer) run(ctx context.Context) int {
 	ctx, signals := onSignal(ctx)
 	defer signals.stop()
+	signal.Ignore(syscall.SIGPIPE) // a reader that is gone is an error of the write
 	loggers := consoleLoggers(c.env)
 	c.log = loggers.Logger("kafka.tools.ConsoleConsumer$")
 	waiter, err := c.connect(ctx)
