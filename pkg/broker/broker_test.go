@@ -159,6 +159,14 @@ func TestASecondBrokerOnADirectoryIsRefused(t *testing.T) {
 	produce(t, first.Address, "t", "the first one goes on")
 }
 
+func TestADirectoryThatCannotBeLockedIsRefused(t *testing.T) {
+	zooKeeper, dir := testkit.ZooKeeper(t), t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".lock"), 0o755))
+	text, _ := refused(t, map[string]string{"broker.id": "0", "listeners": "PLAINTEXT://127.0.0.1:0", "zookeeper.connect": zooKeeper, "log.dirs": dir})
+	require.Contains(t, text, "ERROR [KafkaServer id=0] Fatal error during KafkaServer startup. Prepare to shutdown (kafka.server.KafkaServer)\norg.apache.kafka.common.KafkaException: Shutdown broker because all log dirs in "+dir+" have failed")
+	require.NotContains(t, text, "Creating /brokers/ids/0")
+}
+
 func TestAnotherBrokersDirectoryIsRefused(t *testing.T) {
 	zooKeeper := testkit.ZooKeeper(t)
 	first := testkit.StartBroker(t, zooKeeper, nil)
