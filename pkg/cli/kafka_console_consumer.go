@@ -17,6 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 	franzerr "github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/pkg/cli/jopt"
 	"gregor/pkg/kerr"
@@ -526,7 +527,19 @@ func (c *consoleConsumer) commit(ctx context.Context, only map[string][]int32) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	ctx = kgo.PreCommitFnContext(ctx, withoutMetadata)
 	c.client.CommitOffsetsSync(ctx, offsets, nil) // a commit that fails is repeated by the next, or read again
+}
+
+// withoutMetadata empties the metadata of a commit, which kgo fills with the
+// member's id and Kafka's consumer does not.
+func withoutMetadata(req *kmsg.OffsetCommitRequest) error {
+	for _, t := range req.Topics {
+		for i := range t.Partitions {
+			t.Partitions[i].Metadata = kmsg.StringPtr("")
+		}
+	}
+	return nil
 }
 
 func (c *consoleConsumer) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
