@@ -147,6 +147,9 @@ func Open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	l.topicID.Store(&id)
+	for _, segment := range *l.segments.Load() {
+		segment.closeFiles() // until somebody asks: most of many logs are idle
+	}
 	return l, nil
 }
 
