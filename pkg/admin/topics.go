@@ -94,8 +94,12 @@ func (t *Topics) CreateTopics(ctx context.Context, req *kmsg.CreateTopicsRequest
 	late := t.awaitLeaders(ctx, req.TimeoutMillis, waiting)
 	for i := range resp.Topics {
 		if one := &resp.Topics[i]; late[one.Topic] && one.ErrorCode == 0 {
+			id := one.TopicID // it is made all the same
 			*one = kmsg.NewCreateTopicsResponseTopic()
-			one.Topic, one.ErrorCode = req.Topics[i].Topic, kerr.RequestTimedOut.Code
+			one.Topic, one.TopicID, one.ErrorCode = req.Topics[i].Topic, id, kerr.RequestTimedOut.Code
+		}
+		if one := &resp.Topics[i]; one.ErrorCode != 0 {
+			one.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // empty, not null
 		}
 	}
 	return resp

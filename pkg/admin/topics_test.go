@@ -282,6 +282,8 @@ func TestCreateTopicsWithoutDoingOrWaiting(t *testing.T) {
 	req.ValidateOnly, req.TimeoutMillis = false, 0
 	resp = n.topics.CreateTopics(t.Context(), req)
 	require.Equal(t, kerr.RequestTimedOut.Code, resp.Topics[0].ErrorCode, "made, but not waited for")
+	require.NotZero(t, resp.Topics[0].TopicID, "it has its id")
+	require.NotNil(t, resp.Topics[0].Configs, "none, but not null")
 	require.Nil(t, resp.Topics[0].ErrorMessage)
 	within(t, "made", func() bool { _, ok := n.cache.Snapshot().Topic("a"); return ok })
 
@@ -336,6 +338,8 @@ func TestDeleteTopics(t *testing.T) {
 	req.Version, req.TimeoutMillis = 6, 10000
 	req.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: kmsg.StringPtr("c"), TopicID: created.Topics[2].TopicID}}
 	require.Equal(t, []int16{kerr.InvalidRequest.Code}, codes(n.topics.DeleteTopics(t.Context(), req)))
+	req.Topics = []kmsg.DeleteTopicsRequestTopic{{}}
+	require.Equal(t, []int16{kerr.TopicAuthorizationFailed.Code}, codes(n.topics.DeleteTopics(t.Context(), req)), "neither name nor id")
 	req.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: kmsg.StringPtr("c")}}
 	req.TimeoutMillis = 0
 	require.Equal(t, []int16{kerr.RequestTimedOut.Code}, codes(n.topics.DeleteTopics(t.Context(), req)))

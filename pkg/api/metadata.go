@@ -73,7 +73,9 @@ func refuseTopicIDs(resp *kmsg.MetadataResponse, req *kmsg.MetadataRequest) kmsg
 		if t.Topic != nil {
 			name = *t.Topic
 		}
-		resp.Topics = append(resp.Topics, failedTopic(name, kerr.InvalidRequest))
+		failed := failedTopic(name, kerr.InvalidRequest)
+		failed.TopicID = t.TopicID
+		resp.Topics = append(resp.Topics, failed)
 	}
 	return resp
 }

@@ -78,7 +78,7 @@ func (l *Log) checkClientBatch(b record.Batch) error {
 	case b.LastOffsetDelta() != b.Count()-1:
 		return kerr.InvalidRecord.With("Inconsistent batch offset range [%d, %d] and count of records %d in topic partition %s.",
 			b.BaseOffset(), b.LastOffset(), b.Count(), l.partition)
-	case b.HasProducerID() && (b.BaseSequence() < 0 || b.ProducerEpoch() < 0):
+	case b.HasProducerID() && b.BaseSequence() < 0:
 		return kerr.InvalidRecord.With("Invalid sequence number %d in record batch with producerId %d in topic partition %s.", b.BaseSequence(), b.ProducerID(), l.partition)
 	case b.Control():
 		return kerr.InvalidRecord.With("Clients are not allowed to write control records in topic partition %s.", l.partition)
