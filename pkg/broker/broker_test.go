@@ -255,12 +255,16 @@ func TestSeveralBrokers(t *testing.T) {
 	created, err := admin.CreateTopic(deadline(t), 6, 1, nil, "spread")
 	require.NoError(t, err)
 	require.NoError(t, created.Err)
-	details, err := admin.ListTopics(deadline(t), "spread")
-	require.NoError(t, err)
 	perBroker := map[int32]int{}
-	for _, p := range details["spread"].Partitions {
-		perBroker[p.Leader]++
-	}
+	testkit.Eventually(t, "whichever broker is asked knows the topic", func() bool {
+		details, err := admin.ListTopics(deadline(t), "spread")
+		require.NoError(t, err)
+		clear(perBroker)
+		for _, p := range details["spread"].Partitions {
+			perBroker[p.Leader]++
+		}
+		return len(details["spread"].Partitions) == 6
+	})
 	require.Equal(t, map[int32]int{0: 2, 1: 2, 2: 2}, perBroker)
 	values := make([]string, 60)
 	for i := range values {
