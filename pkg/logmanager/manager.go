@@ -309,6 +309,9 @@ func (m *Manager) config(tp model.TopicPartition, path string) commitlog.Config 
 func (m *Manager) dirsByLogs() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(m.live) == 1 {
+		return slices.Clone(m.live) // without a look at thousands of logs
+	}
 	count := map[string]int{}
 	for _, l := range m.logs {
 		count[l.ParentDir()]++
