@@ -251,6 +251,9 @@ func TestSeveralBrokers(t *testing.T) {
 	for i := range brokers {
 		brokers[i] = testkit.StartBroker(t, zooKeeper, map[string]string{"broker.id": fmt.Sprint(i)})
 	}
+	for _, b := range brokers {
+		testkit.Eventually(t, "every broker knows the others", func() bool { return len(b.Metadata().Brokers()) == len(brokers) })
+	}
 	admin := kadm.NewClient(clientOf(t, brokers[1].Address))
 	created, err := admin.CreateTopic(deadline(t), 6, 1, nil, "spread")
 	require.NoError(t, err)
