@@ -20,7 +20,7 @@ func ValidateTopicName(name string) error {
 	case name == "." || name == "..":
 		return kerr.InvalidTopicException.With(`Topic name cannot be "." or ".."`)
 	case utf8.RuneCountInString(name) > topicNameLengthMax:
-		return kerr.InvalidTopicException.With("Topic name is illegal, it can't be longer than %d characters, Topic name: %s", topicNameLengthMax, name)
+		return kerr.InvalidTopicException.With("Topic name is illegal, it can't be longer than %d characters, topic name: %s", topicNameLengthMax, name)
 	case strings.ContainsFunc(name, func(r rune) bool { return !topicNameRune(r) }):
 		return kerr.InvalidTopicException.With(`Topic name "%s" is illegal, it contains a character other than ASCII alphanumerics, '.', '_' and '-'`, name)
 	}

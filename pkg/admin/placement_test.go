@@ -137,7 +137,7 @@ func TestTopicNames(t *testing.T) {
 		"a b":      `Topic name "a b" is illegal, it contains a character other than ASCII alphanumerics, '.', '_' and '-'`,
 		"größe":    `Topic name "größe" is illegal, it contains a character other than ASCII alphanumerics, '.', '_' and '-'`,
 		"a/../b":   `Topic name "a/../b" is illegal, it contains a character other than ASCII alphanumerics, '.', '_' and '-'`,
-		long:       "Topic name is illegal, it can't be longer than 249 characters, Topic name: " + long,
+		long:       "Topic name is illegal, it can't be longer than 249 characters, topic name: " + long,
 		"...":      "",
 		"A-z_0.9":  "",
 		long[:249]: "",

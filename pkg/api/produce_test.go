@@ -295,12 +295,7 @@ func TestProduceCutAnywhereCloses(t *testing.T) {
 	for _, claim := range []string{"ffffffff", "7fffffff", "80000000"} {
 		frame, err := hex.DecodeString("0001" + "00000001" + claim)
 		require.NoError(t, err)
-		a := p.router.Answer(t.Context(), p.request(0, 0, frame))
-		if claim[0] == '7' {
-			require.True(t, a.Close, claim)
-		} else {
-			require.Equal(t, "00000000", hex.EncodeToString(collect(t, a)), "a negative count is an empty list")
-		}
+		require.True(t, p.router.Answer(t.Context(), p.request(0, 0, frame)).Close, claim)
 	}
 }
 
