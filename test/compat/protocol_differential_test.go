@@ -49,9 +49,8 @@ func TestProtocolAgainstTheOriginal(t *testing.T) {
 		script func(*conv)
 	}{{"handshake", handshakeScript}, {"topics", topicsScript}, {"configs", configsScript}, {"produce", produceScript}, {"fetch", fetchScript},
 		{"offsets", offsetsScript}, {"metadata", metadataScript}, {"groups", groupScript}, {"commits", offsetCommitScript}, {"producer ids", producerScript}, {"control", controlScript}} {
-		from := time.Now()
 		hold(t, sides, part.script)
-		t.Logf("%s: %s", part.name, time.Since(from).Round(time.Millisecond))
+		t.Logf("%s: through", part.name)
 	}
 	t.Logf("%d answers of each side in %s", len(sides[0].order), time.Since(began).Round(time.Millisecond))
 	require.Greater(t, len(sides[0].order), 1000)

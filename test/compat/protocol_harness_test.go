@@ -289,9 +289,7 @@ func hold(t *testing.T, sides [2]*side, script func(c *conv)) {
 			c := s.open()
 			c.common = common
 			defer c.close()
-			from := time.Now()
 			script(c)
-			t.Logf("%s: %s", s.name, time.Since(from).Round(time.Millisecond))
 		}()
 	}
 	wg.Wait()
