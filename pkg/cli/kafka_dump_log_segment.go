@@ -290,17 +290,17 @@ func (d *dumper) showRecordMetadata(b *dumpedBatch, r *dumpedRecord) error {
 		return err
 	}
 	crc := "null"
-	baseOffset, lastOffset := b.lastOffset(), b.lastOffset()
+	baseOffset := b.oldBase
 	baseSequence, lastSequence, epoch, leaderEpoch := record.NoSequence, record.NoSequence, record.NoProducerEpoch, int32(-1)
 	if c := b.current; c != nil {
 		baseOffset, baseSequence, lastSequence = c.BaseOffset(), c.BaseSequence(), c.LastSequence()
 		epoch, leaderEpoch = c.ProducerEpoch(), c.LeaderEpoch()
 	} else {
-		crc, baseOffset = fmt.Sprint(r.CRC), b.oldBase
+		crc = fmt.Sprint(r.CRC)
 	}
 	fmt.Fprintf(d.out, "| offset: %d isValid: %t crc: %s keySize: %d valueSize: %d %s: %d baseOffset: %d lastOffset: %d baseSequence: %d "+
 		"lastSequence: %d producerEpoch: %d partitionLeaderEpoch: %d batchSize: %d magic: %d compressType: %s position: %d",
-		r.Offset, r.Valid, crc, sizeOrNull(r.Key), sizeOrNull(r.Value), b.timestampType(), r.Timestamp, baseOffset, lastOffset, baseSequence,
+		r.Offset, r.Valid, crc, sizeOrNull(r.Key), sizeOrNull(r.Value), b.timestampType(), r.Timestamp, baseOffset, b.lastOffset(), baseSequence,
 		lastSequence, epoch, leaderEpoch, len(b.bytes), b.magic, codec, b.position)
 	if b.current == nil {
 		fmt.Fprintf(d.out, " crc: %s isvalid: %t", crc, r.Valid)
