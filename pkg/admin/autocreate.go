@@ -3,10 +3,12 @@ package admin
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/pkg/kerr"
+	"gregor/pkg/model"
 )
 
 // AutoCreate makes topics that a client asked metadata for, with the broker's
@@ -63,13 +65,13 @@ func (t *Topics) creatable(name string) kmsg.CreateTopicsRequestTopic {
 		req.Configs = append(req.Configs, one)
 	}
 	switch name {
-	case GroupMetadataTopic:
+	case model.GroupMetadataTopic:
 		req.NumPartitions = int32(c.Int("offsets.topic.num.partitions"))
 		req.ReplicationFactor = c.Short("offsets.topic.replication.factor")
 		add("cleanup.policy", "compact")
 		add("segment.bytes", strconv.Itoa(c.Int("offsets.topic.segment.bytes")))
 		add("compression.type", "producer")
-	case TransactionStateTopic:
+	case model.TransactionStateTopic:
 		req.NumPartitions = int32(c.Int("transaction.state.log.num.partitions"))
 		req.ReplicationFactor = c.Short("transaction.state.log.replication.factor")
 		add("unclean.leader.election.enable", "false")
@@ -86,10 +88,12 @@ func (t *Topics) creatable(name string) kmsg.CreateTopicsRequestTopic {
 
 // replicationFactorKeys are the settings behind automatic creation.
 var replicationFactorKeys = map[string]string{
-	GroupMetadataTopic:    "offsets.topic.replication.factor",
-	TransactionStateTopic: "transaction.state.log.replication.factor",
+	model.GroupMetadataTopic:    "offsets.topic.replication.factor",
+	model.TransactionStateTopic: "transaction.state.log.replication.factor",
 }
 
+// enoughBrokers refuses what the brokers that are up cannot keep. Clients ask
+// ten times a second: it is told once in tooFewQuiet for each setting.
 func (t *Topics) enoughBrokers(name string, replicationFactor int) error {
 	alive := len(t.Metadata.Snapshot().Brokers())
 	if alive >= replicationFactor {
@@ -99,9 +103,24 @@ func (t *Topics) enoughBrokers(name string, replicationFactor int) error {
 	if key == "" {
 		key = "default.replication.factor"
 	}
-	t.auto.Errorf("Number of alive brokers '%d' does not meet the required replication factor '%d' for auto creation of topic '%s' which is configured by %s. "+
-		"This error can be ignored if the cluster is starting up and not all brokers are up yet.", alive, replicationFactor, name, key)
+	if t.isDue(key, time.Now()) {
+		t.auto.Errorf("Number of alive brokers '%d' does not meet the required replication factor '%d' for auto creation of topic '%s' which is configured by %s. "+
+			"This error can be ignored if the cluster is starting up and not all brokers are up yet.", alive, replicationFactor, name, key)
+	}
 	return kerr.InvalidReplicationFactor
+}
+
+const tooFewQuiet = 10 * time.Second
+
+func (t *Topics) isDue(key string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last, told := t.tooFew[key]
+	if told && now.Sub(last) < tooFewQuiet {
+		return false
+	}
+	t.tooFew[key] = now
+	return true
 }
 
 // begin notes that a topic is being made, unless it is already.

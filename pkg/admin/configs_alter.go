@@ -79,6 +79,9 @@ func (c *Configs) increment(ctx context.Context, r Resource, changes []ConfigCha
 	}
 	switch r.Type {
 	case TopicResource:
+		if r.Name == "" { // what ZooKeeper's client says to such a path
+			return kerr.InvalidRequest.With("Invalid config value for resource %s: Path must not end with / character", r)
+		}
 		settings, err := c.store.FetchEntityConfig(ctx, zkstore.EntityTopics, r.Name)
 		if err != nil {
 			return err

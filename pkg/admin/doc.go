@@ -6,13 +6,16 @@
 // in Kafka's order. Brokers and the --zookeeper tools share it. Topics is the
 // upper half, inside a broker: the CreateTopics, DeleteTopics and
 // CreatePartitions APIs with their waits for the metadata cache, and the
-// automatic creation of topics. What the controller then does with the znodes
-// is not here.
+// automatic creation of topics. Configs describes and alters configurations for
+// the API; BrokerConfig is this broker's own as it is now; ConfigChanges follows
+// /config/changes. What the controller then does with the znodes is not here.
 //
 // Errors carry Kafka's codes and texts; OperationError stands for the
-// exceptions of the tools that have no code. Neither type owns a goroutine;
-// Topics.mu is the only lock and is held
-// for no call out.
+// exceptions of the tools that have no code.
+//
+// Goroutines: that of ConfigChanges, on which appliers run. Locks: Topics.mu,
+// held for no call out; BrokerConfig.mu, held while the functions of OnChange
+// run. Neither is taken under the other.
 package admin
 
 import "fmt"

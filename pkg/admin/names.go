@@ -20,7 +20,7 @@ func ValidateTopicName(name string) error {
 	case name == "." || name == "..":
 		return kerr.InvalidTopicException.With(`Topic name cannot be "." or ".."`)
 	case utf8.RuneCountInString(name) > topicNameLengthMax:
-		return kerr.InvalidTopicException.With("Topic name is illegal, it can't be longer than %d characters, Topic name: %s", topicNameLengthMax, name)
+		return kerr.InvalidTopicException.With("Topic name is illegal, it can't be longer than %d characters, topic name: %s", topicNameLengthMax, name)
 	case strings.ContainsFunc(name, func(r rune) bool { return !topicNameRune(r) }):
 		return kerr.InvalidTopicException.With(`Topic name "%s" is illegal, it contains a character other than ASCII alphanumerics, '.', '_' and '-'`, name)
 	}
@@ -40,14 +40,3 @@ func HasCollisionChars(name string) bool { return strings.ContainsAny(name, "._"
 func TopicNamesCollide(a, b string) bool {
 	return strings.ReplaceAll(a, ".", "_") == strings.ReplaceAll(b, ".", "_")
 }
-
-// IsInternalTopic reports whether a topic belongs to Kafka itself.
-func IsInternalTopic(name string) bool {
-	return name == GroupMetadataTopic || name == TransactionStateTopic
-}
-
-// The internal topics.
-const (
-	GroupMetadataTopic    = "__consumer_offsets"
-	TransactionStateTopic = "__transaction_state"
-)

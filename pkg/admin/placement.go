@@ -28,6 +28,10 @@ type Placement struct {
 	Draw func(n int) int
 }
 
+// partitionsMax is more than the znode of a topic can hold within ZooKeeper's
+// limits. It bounds what a number in a request may make us allocate.
+const partitionsMax = 1 << 19
+
 // AssignReplicas spreads replicas over brokers by Kafka's rule: the leaders
 // go round the brokers from a start index, and the other replicas follow at a
 // distance that grows with each full round, so that the load of a lost broker
@@ -36,6 +40,9 @@ type Placement struct {
 func AssignReplicas(brokers []Candidate, partitions int32, replicationFactor int, at Placement) (map[int32][]model.BrokerID, error) {
 	if partitions <= 0 {
 		return nil, kerr.InvalidPartitions.With("Number of partitions must be larger than 0.")
+	}
+	if partitions > partitionsMax {
+		return nil, kerr.InvalidPartitions.With("Number of partitions must not be larger than %d: more do not fit into a topic's znode.", partitionsMax)
 	}
 	if replicationFactor <= 0 {
 		return nil, kerr.InvalidReplicationFactor.With("Replication factor must be larger than 0.")

@@ -44,14 +44,15 @@ type Topics struct {
 	log  *logrus.Entry // kafka.server.ZkAdminManager
 	auto *logrus.Entry // kafka.server.DefaultAutoTopicCreationManager
 
-	mu       sync.Mutex // guards inFlight
+	mu       sync.Mutex // guards the fields below
 	inFlight map[string]bool
+	tooFew   map[string]time.Time // when too few brokers were told of, by setting
 }
 
 // NewTopics returns the administration of a broker.
 func NewTopics(o TopicsOptions) *Topics {
 	return &Topics{TopicsOptions: o, log: o.Loggers.Logger("kafka.server.ZkAdminManager"),
-		auto: o.Loggers.Logger("kafka.server.DefaultAutoTopicCreationManager"), inFlight: map[string]bool{}}
+		auto: o.Loggers.Logger("kafka.server.DefaultAutoTopicCreationManager"), inFlight: map[string]bool{}, tooFew: map[string]time.Time{}}
 }
 
 // prefix is how Kafka's administration begins its lines.
@@ -91,8 +92,12 @@ func (t *Topics) CreateTopics(ctx context.Context, req *kmsg.CreateTopicsRequest
 	late := t.awaitLeaders(ctx, req.TimeoutMillis, waiting)
 	for i := range resp.Topics {
 		if one := &resp.Topics[i]; late[one.Topic] && one.ErrorCode == 0 {
+			id := one.TopicID // it is made all the same
 			*one = kmsg.NewCreateTopicsResponseTopic()
-			one.Topic, one.ErrorCode = req.Topics[i].Topic, kerr.RequestTimedOut.Code
+			one.Topic, one.TopicID, one.ErrorCode = req.Topics[i].Topic, id, kerr.RequestTimedOut.Code
+		}
+		if one := &resp.Topics[i]; one.ErrorCode != 0 {
+			one.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // empty, not null
 		}
 	}
 	return resp

@@ -89,10 +89,11 @@ func (t *Topics) deleteOne(ctx context.Context, one *kmsg.DeleteTopicsResponseTo
 		}
 		one.Topic = &name
 	}
-	name := ""
-	if one.Topic != nil {
-		name = *one.Topic
+	if one.Topic == nil {
+		one.ErrorCode = kerr.TopicAuthorizationFailed.Code // neither id nor name: 2.8 finds nothing that it may tell about
+		return
 	}
+	name := *one.Topic
 	if code, twice := codes[name]; twice {
 		one.ErrorCode = code
 		return

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -307,6 +308,8 @@ func TestCreateTopicsWithoutDoingOrWaiting(t *testing.T) {
 	req.ValidateOnly, req.TimeoutMillis = false, 0
 	resp = n.topics.CreateTopics(t.Context(), req)
 	require.Equal(t, kerr.RequestTimedOut.Code, resp.Topics[0].ErrorCode, "made, but not waited for")
+	require.NotZero(t, resp.Topics[0].TopicID, "it has its id")
+	require.NotNil(t, resp.Topics[0].Configs, "none, but not null")
 	require.Nil(t, resp.Topics[0].ErrorMessage)
 	within(t, "made", func() bool { _, ok := n.cache.Snapshot().Topic("a"); return ok })
 
@@ -361,6 +364,8 @@ func TestDeleteTopics(t *testing.T) {
 	req.Version, req.TimeoutMillis = 6, 10000
 	req.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: kmsg.StringPtr("c"), TopicID: created.Topics[2].TopicID}}
 	require.Equal(t, []int16{kerr.InvalidRequest.Code}, codes(n.topics.DeleteTopics(t.Context(), req)))
+	req.Topics = []kmsg.DeleteTopicsRequestTopic{{}}
+	require.Equal(t, []int16{kerr.TopicAuthorizationFailed.Code}, codes(n.topics.DeleteTopics(t.Context(), req)), "neither name nor id")
 	req.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: kmsg.StringPtr("c")}}
 	req.TimeoutMillis = 0
 	require.Equal(t, []int16{kerr.RequestTimedOut.Code}, codes(n.topics.DeleteTopics(t.Context(), req)))
@@ -461,14 +466,17 @@ func TestAutoCreate(t *testing.T) {
 	require.Equal(t, []error{kerr.LeaderNotAvailable, kerr.InvalidTopicException, kerr.LeaderNotAvailable}, errs)
 	within(t, "made", func() bool { topic, ok := n.cache.Snapshot().Topic("auto"); return ok && len(topic.Partitions) == 2 })
 
-	require.NoError(t, n.topics.CreateInternal(t.Context(), admin.GroupMetadataTopic))
-	require.NoError(t, n.topics.CreateInternal(t.Context(), admin.GroupMetadataTopic))
-	settings, err := n.zk.EntityConfig(t.Context(), zkstore.EntityTopics, admin.GroupMetadataTopic)
+	require.NoError(t, n.topics.CreateInternal(t.Context(), model.GroupMetadataTopic))
+	require.NoError(t, n.topics.CreateInternal(t.Context(), model.GroupMetadataTopic))
+	settings, err := n.zk.EntityConfig(t.Context(), zkstore.EntityTopics, model.GroupMetadataTopic)
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"compression.type": "producer", "cleanup.policy": "compact", "segment.bytes": "104857600"}, settings)
 
-	err = n.topics.CreateInternal(t.Context(), admin.TransactionStateTopic)
-	require.Equal(t, kerr.InvalidReplicationFactor.Code, kerr.Code(err))
+	for range 10 {
+		err = n.topics.CreateInternal(t.Context(), model.TransactionStateTopic)
+		require.Equal(t, kerr.InvalidReplicationFactor.Code, kerr.Code(err))
+	}
+	require.Equal(t, 1, strings.Count(n.logged(), "Number of alive brokers"), "clients ask again and again")
 	require.Contains(t, n.logged(), "ERROR Number of alive brokers '1' does not meet the required replication factor '3' for auto creation of topic '__transaction_state' "+
 		"which is configured by transaction.state.log.replication.factor. This error can be ignored if the cluster is starting up and not all brokers are up yet. (kafka.server.DefaultAutoTopicCreationManager)")
 }

@@ -1,12 +1,15 @@
-// Package api answers Kafka's requests: one file per API, which decodes,
-// authorizes, calls one collaborator and answers.
+// Package api answers Kafka's requests: one file per API, which decodes, calls
+// one collaborator and answers.
 //
-// Handlers come in families that share collaborators (Data, Topics, Groups,
-// Configs, ControlPlane, Cluster); each family is a struct whose Register
-// method enters its handlers into a Router. The Router is what network calls:
-// on the connection's own goroutine, one request at a time for each
-// connection, so a handler may block for as long as the API allows it to and
-// must return when ctx is done. The package owns no goroutine and no lock.
+// Handlers come in families that share collaborators (Handshake, Data, Topics,
+// Groups, Producers, Configs, ControlPlane, Cluster); each family is a struct
+// whose Register method enters its handlers into a Router. The Router is what
+// network calls: on the connection's own goroutine, one request at a time for
+// each connection, so a handler may block for as long as the API allows it to
+// and must return when ctx is done. The package owns no goroutine.
+//
+// Locks: those of the fetch sessions (fetchSessions.mu, then fetchSession.mu)
+// and of mentions; all are held for memory work only.
 //
 // Not here: reading frames, checking versions, writing answers (network).
 package api

@@ -19,22 +19,23 @@ func newBody(frame []byte, flexible bool) body {
 }
 
 // array reads the length of an array whose elements have at least minSize
-// bytes. Null counts as empty.
+// bytes. Null, and any length below zero, is a mistake.
 func (b *body) array(minSize int) int {
-	var n int32
-	if b.flexible {
-		n = b.CompactArrayLen()
-	} else {
-		n = b.ArrayLen()
-	}
-	if n <= 0 {
-		return 0
-	}
-	if int(n) > len(b.Src)/minSize {
+	n := b.nullableArray()
+	if n < 0 || int(n) > len(b.Src)/minSize {
 		b.fail()
 		return 0
 	}
 	return int(n)
+}
+
+// nullableArray reads the length of an array that may be null, which is a
+// negative one; it is not bounded.
+func (b *body) nullableArray() int32 {
+	if b.flexible {
+		return b.CompactArrayLen()
+	}
+	return b.ArrayLen()
 }
 
 // name reads a string as the bytes in the frame.

@@ -177,7 +177,7 @@ func TestMetadataByTopicIDIsRefused(t *testing.T) {
 		want  string
 	}{
 		{kmsg.MetadataRequestTopic{}, "000000000100ffffffff02002a01000000000000000000000000000000000001800000000000"},
-		{kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr("t"), TopicID: [16]byte{1}}, "000000000100ffffffff02002a0274000000000000000000000000000000000001800000000000"},
+		{kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr("t"), TopicID: [16]byte{1}}, "000000000100ffffffff02002a0274010000000000000000000000000000000001800000000000"},
 	} {
 		req := metadataOf(11)
 		req.Topics = append(req.Topics, c.topic)

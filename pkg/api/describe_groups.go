@@ -19,9 +19,9 @@ func (h *Groups) describeGroups(_ context.Context, r *wire.Request, req *kmsg.De
 	resp := kmsg.NewPtrDescribeGroupsResponse()
 	for _, id := range req.Groups {
 		row := h.Coordinator.Describe(id)
-		row.AuthorizedOperations = notAsked
+		row.AuthorizedOperations = notAskedOperations
 		if req.IncludeAuthorizedOperations && row.ErrorCode == 0 {
-			row.AuthorizedOperations = groupOperations
+			row.AuthorizedOperations = allGroupOperations
 		}
 		resp.Groups = append(resp.Groups, row)
 	}

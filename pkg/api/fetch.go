@@ -158,11 +158,11 @@ func decodeFetchPartition(b *body, version int16, topic string) replica.Fetch {
 	f := replica.Fetch{LeaderEpoch: model.NoLeaderEpoch, LastFetchedEpoch: model.NoLeaderEpoch, LogStartOffset: -1}
 	f.Topic, f.Partition = topic, b.Int32()
 	if version >= 9 {
-		f.LeaderEpoch = model.LeaderEpoch(b.Int32())
+		f.LeaderEpoch = givenEpoch(b.Int32())
 	}
 	f.Offset = b.Int64()
 	if version >= 12 {
-		f.LastFetchedEpoch = model.LeaderEpoch(b.Int32())
+		f.LastFetchedEpoch = givenEpoch(b.Int32())
 	}
 	if version >= 5 {
 		f.LogStartOffset = b.Int64()
@@ -170,6 +170,11 @@ func decodeFetchPartition(b *body, version int16, topic string) replica.Fetch {
 	f.MaxBytes = b.Int32()
 	b.tags()
 	return f
+}
+
+// givenEpoch is an epoch of a fetch: every negative one means none.
+func givenEpoch(epoch int32) model.LeaderEpoch {
+	return model.LeaderEpoch(max(epoch, int32(model.NoLeaderEpoch)))
 }
 
 func (q *fetchRequest) decodeForgotten(b *body, known func([]byte) (*metadata.Topic, bool)) bool {

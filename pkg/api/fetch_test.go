@@ -35,6 +35,8 @@ func TestFetchErrors(t *testing.T) {
 		{"older leader epoch", 9, func(p *kmsg.FetchRequestTopicPartition) { p.CurrentLeaderEpoch = 4 }, "t", kerr.FencedLeaderEpoch},
 		{"newer leader epoch", 9, func(p *kmsg.FetchRequestTopicPartition) { p.CurrentLeaderEpoch = 6 }, "t", kerr.UnknownLeaderEpoch},
 		{"the leader epoch", 9, func(p *kmsg.FetchRequestTopicPartition) { p.CurrentLeaderEpoch = 5 }, "t", nil},
+		{"a negative leader epoch is none", 9, func(p *kmsg.FetchRequestTopicPartition) { p.CurrentLeaderEpoch = -2 }, "t", nil},
+		{"a negative last fetched epoch is none", 12, func(p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = -9 }, "t", nil},
 		{"last fetched epoch too new", 12, func(p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = 8 }, "t", kerr.OffsetOutOfRange},
 		{"a negative limit", 12, func(p *kmsg.FetchRequestTopicPartition) { p.PartitionMaxBytes = -1 }, "t", kerr.UnknownServerError},
 		{"format 2 in version 3", 3, nil, "t", kerr.UnsupportedVersion},

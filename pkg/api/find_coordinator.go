@@ -14,7 +14,7 @@ package api
 
 import (
 	"context"
-	"time"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -67,14 +67,8 @@ func (h *Groups) coordinatorFor(ctx context.Context, listener string, req *kmsg.
 }
 
 func (h *Groups) createOffsetsTopic(ctx context.Context) {
-	alive, needed := h.Cluster.AliveBrokers(), int(h.OffsetsTopic.ReplicationFactor)
-	if alive < needed {
-		if h.tooFew.isDue(time.Now()) {
-			h.Log.Errorf("Number of alive brokers '%d' does not meet the required replication factor '%d' for the offsets topic (configured via 'offsets.topic.replication.factor'). This error can be ignored if the cluster is starting up and not all brokers are up yet.", alive, needed)
-		}
-		return
-	}
-	if err := h.Topics.CreateInternalTopic(ctx, h.OffsetsTopic); err != nil {
-		h.Log.Warnf("Topic %s could not be created: %v", h.OffsetsTopic.Name, err)
+	err := h.Topics.CreateInternal(ctx, group.Topic)
+	if err != nil && !errors.Is(err, kerr.InvalidReplicationFactor) {
+		h.Log.Warnf("Topic %s could not be created: %v", group.Topic, err)
 	}
 }

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"sync"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -17,16 +15,12 @@ import (
 type Groups struct {
 	Coordinator *group.Coordinator
 	Cluster     GroupCluster
-	Topics      TopicCreator
+	Topics      InternalTopicCreator
 	Consumers   ConsumerOffsets
-	// OffsetsTopic is how __consumer_offsets is created on first use.
-	OffsetsTopic InternalTopic
 	// StaticMembers is true from inter.broker.protocol.version 2.3 on: before
 	// it brokers cannot store group.instance.id.
 	StaticMembers bool
 	Log           *logrus.Entry // kafka.server.KafkaApis
-
-	tooFew tooFewBrokers
 }
 
 // GroupCluster is what the family asks of the metadata cache.
@@ -37,22 +31,14 @@ type GroupCluster interface {
 	HasTopic(topic string) bool
 	// Leader finds the leader of a partition and its endpoint on a listener.
 	Leader(tp model.TopicPartition, listener string) (broker model.BrokerID, endpoint model.Endpoint, ok bool)
-	// AliveBrokers is the number of brokers that are up.
-	AliveBrokers() int
 }
 
-// TopicCreator creates internal topics. It returns when the topic's znode is
-// written, or the topic is there already.
-type TopicCreator interface {
-	CreateInternalTopic(ctx context.Context, topic InternalTopic) error
-}
-
-// InternalTopic is how an internal topic is created.
-type InternalTopic struct {
-	Name              string
-	Partitions        int32
-	ReplicationFactor int16
-	Configs           map[string]string
+// InternalTopicCreator creates a topic of Kafka's own as the configuration
+// wants it, and does not wait for its leaders; *admin.Topics does. It is no
+// error when the topic is there. INVALID_REPLICATION_FACTOR, when too few
+// brokers are up, it has told in the log.
+type InternalTopicCreator interface {
+	CreateInternal(ctx context.Context, topic string) error
 }
 
 // ConsumerOffsets keeps the offsets of version 0 requests in ZooKeeper, under
@@ -77,32 +63,7 @@ func (h *Groups) Register(r *Router) {
 	r.Handle(47, Typed(kmsg.NewPtrOffsetDeleteRequest, h.offsetDelete))
 }
 
-// groupOperations are the ACL operations of a group (Read, Delete, Describe)
-// as bits, what everybody may do where nothing is forbidden; notAsked stands
-// for a request that does not want to know.
-const (
-	groupOperations int32 = 1<<3 | 1<<6 | 1<<8
-	notAsked        int32 = -1 << 31
-)
-
 // clientOf is who a group shows for the sender of a request.
 func clientOf(r *wire.Request) group.Client {
 	return group.Client{ID: r.ClientIDOrEmpty(), Host: "/" + r.Peer.Host}
-}
-
-// tooFewBrokers says that the offsets topic cannot be created yet, not more
-// often than every ten seconds: clients ask ten times a second.
-type tooFewBrokers struct {
-	mu   sync.Mutex // guards last
-	last time.Time
-}
-
-func (t *tooFewBrokers) isDue(now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now.Sub(t.last) < 10*time.Second {
-		return false
-	}
-	t.last = now
-	return true
 }

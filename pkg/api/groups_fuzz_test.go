@@ -48,7 +48,7 @@ func FuzzGroupRequests(f *testing.F) {
 			f.Error(err)
 		}
 	})
-	cluster := &groupCluster{brokers: 1, topics: map[string]int32{"t": 2, group.Topic: 1}, zookeeper: map[string]int64{}}
+	cluster := &groupCluster{topics: map[string]int32{"t": 2, group.Topic: 1}, zookeeper: map[string]int64{}}
 	r := NewRouter()
 	(&Groups{Coordinator: c, Cluster: cluster, Topics: cluster, Consumers: cluster, StaticMembers: true,
 		Log: logging.Discard().Logger("kafka.server.KafkaApis")}).Register(r)

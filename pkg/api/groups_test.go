@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -52,14 +51,12 @@ func (l *groupLog) Read(_ context.Context, partition int32, visit func([]byte) e
 // groupCluster is a cluster of one broker with the topics of the map.
 type groupCluster struct {
 	topics    map[string]int32
-	brokers   int
-	created   []InternalTopic
+	created   []string
 	createErr error
 	zookeeper map[string]int64
 }
 
 func (c *groupCluster) HasTopic(topic string) bool { return c.topics[topic] > 0 }
-func (c *groupCluster) AliveBrokers() int          { return c.brokers }
 func (c *groupCluster) HasPartition(tp model.TopicPartition) bool {
 	return tp.Partition >= 0 && tp.Partition < c.topics[tp.Topic]
 }
@@ -68,7 +65,7 @@ func (c *groupCluster) Leader(tp model.TopicPartition, listener string) (model.B
 	return 7, model.Endpoint{Host: "kafka", Port: 9092}, c.HasPartition(tp) && listener == "PLAINTEXT"
 }
 
-func (c *groupCluster) CreateInternalTopic(_ context.Context, topic InternalTopic) error {
+func (c *groupCluster) CreateInternal(_ context.Context, topic string) error {
 	c.created = append(c.created, topic)
 	return c.createErr
 }
@@ -107,11 +104,10 @@ func openGroups(t *testing.T) *groupHouse {
 	}
 	require.Eventually(t, func() bool { return c.ListGroups(kmsg.NewPtrListGroupsRequest()).ErrorCode == 0 }, 5*time.Second, time.Millisecond)
 	h := &groupHouse{Router: NewRouter(), lines: &bytes.Buffer{},
-		cluster: &groupCluster{brokers: 1, topics: map[string]int32{"t": 2, group.Topic: 5}, zookeeper: map[string]int64{}}}
+		cluster: &groupCluster{topics: map[string]int32{"t": 2, group.Topic: 5}, zookeeper: map[string]int64{}}}
 	h.family = &Groups{
 		Coordinator: c, Cluster: h.cluster, Topics: h.cluster, Consumers: h.cluster, StaticMembers: true,
-		OffsetsTopic: InternalTopic{Name: group.Topic, Partitions: 5, ReplicationFactor: 1, Configs: map[string]string{"cleanup.policy": "compact"}},
-		Log:          logging.New(h.lines).Logger("kafka.server.KafkaApis"),
+		Log: logging.New(h.lines).Logger("kafka.server.KafkaApis"),
 	}
 	h.family.Register(h.Router)
 	return h
@@ -317,8 +313,11 @@ func TestTheFirstFindCoordinatorCreatesTheTopic(t *testing.T) {
 	require.EqualValues(t, -1, resp.NodeID)
 	require.Empty(t, resp.Host)
 	require.EqualValues(t, -1, resp.Port)
-	require.Equal(t, []InternalTopic{h.family.OffsetsTopic}, h.cluster.created)
+	require.Equal(t, []string{"__consumer_offsets"}, h.cluster.created)
 
+	h.cluster.createErr = kerr.InvalidReplicationFactor.With("told already")
+	send[*kmsg.FindCoordinatorResponse](t, h, req, 2)
+	require.Empty(t, h.lines.String())
 	h.cluster.createErr = errors.New("no")
 	send[*kmsg.FindCoordinatorResponse](t, h, req, 2)
 	require.Contains(t, h.lines.String(), "WARN Topic __consumer_offsets could not be created: no (kafka.server.KafkaApis)")
@@ -337,22 +336,6 @@ func keyOutside(h *groupHouse, partitions int32) string {
 		key += "x"
 	}
 	return key
-}
-
-func TestTooFewBrokersForTheOffsetsTopicIsSaidNowAndThen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := &groupHouse{lines: &bytes.Buffer{}, cluster: &groupCluster{brokers: 1}}
-		h.family = &Groups{Cluster: h.cluster, Topics: h.cluster, OffsetsTopic: InternalTopic{Name: group.Topic, ReplicationFactor: 3},
-			Log: logging.New(h.lines).Logger("kafka.server.KafkaApis")}
-		for range 100 {
-			h.family.createOffsetsTopic(t.Context())
-			time.Sleep(100 * time.Millisecond)
-		}
-		require.Empty(t, h.cluster.created)
-		require.Equal(t, 1, strings.Count(h.lines.String(), "ERROR Number of alive brokers '1' does not meet the required replication factor '3' for the offsets topic (configured via 'offsets.topic.replication.factor'). This error can be ignored if the cluster is starting up and not all brokers are up yet. (kafka.server.KafkaApis)\n"))
-		h.family.createOffsetsTopic(t.Context())
-		require.Equal(t, 2, strings.Count(h.lines.String(), "ERROR"))
-	})
 }
 
 func TestOffsetsOfVersion0AreInZooKeeper(t *testing.T) {

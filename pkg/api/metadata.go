@@ -13,7 +13,6 @@ import (
 	"gregor/pkg/kerr"
 	"gregor/pkg/metadata"
 	"gregor/pkg/model"
-	"gregor/pkg/replica"
 	"gregor/pkg/wire"
 )
 
@@ -74,7 +73,9 @@ func refuseTopicIDs(resp *kmsg.MetadataResponse, req *kmsg.MetadataRequest) kmsg
 		if t.Topic != nil {
 			name = *t.Topic
 		}
-		resp.Topics = append(resp.Topics, failedTopic(name, kerr.InvalidRequest))
+		failed := failedTopic(name, kerr.InvalidRequest)
+		failed.TopicID = t.TopicID
+		resp.Topics = append(resp.Topics, failed)
 	}
 	return resp
 }
@@ -200,7 +201,7 @@ func failedTopic(name string, err error) kmsg.MetadataResponseTopic {
 	t := kmsg.NewMetadataResponseTopic()
 	t.Topic = &name
 	t.ErrorCode = kerr.Code(err)
-	t.IsInternal = replica.IsInternalTopic(name)
+	t.IsInternal = model.IsInternalTopic(name)
 	t.AuthorizedOperations = notAskedOperations
 	return t
 }
@@ -216,7 +217,7 @@ func (v topicView) topic(t *metadata.Topic) kmsg.MetadataResponseTopic {
 	answer := kmsg.NewMetadataResponseTopic()
 	answer.Topic = &t.Name
 	answer.TopicID = t.ID
-	answer.IsInternal = replica.IsInternalTopic(t.Name)
+	answer.IsInternal = model.IsInternalTopic(t.Name)
 	answer.AuthorizedOperations = notAskedOperations
 	answer.Partitions = make([]kmsg.MetadataResponseTopicPartition, 0, len(t.Partitions))
 	for i := range t.Partitions {

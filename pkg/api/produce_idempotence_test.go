@@ -84,16 +84,17 @@ func TestProduceInvalidBatches(t *testing.T) {
 		return signed(b)
 	}
 	for name, b := range map[string][]byte{
-		"last offset delta":          change(23, 0, 0, 0, 5),
-		"count":                      change(57, 0, 0, 0, 5),
-		"no record":                  change(57, 0, 0, 0, 0),
-		"base offset":                func() []byte { b := batchOf("a"); b[7] = 5; return b }(),
-		"producer without a seq.":    idempotent(5, 0, -1, 1),
-		"control batch of a client":  change(21, 0, 1<<5),
-		"producer without its epoch": idempotent(5, -1, 0, 1),
+		"last offset delta":         change(23, 0, 0, 0, 5),
+		"count":                     change(57, 0, 0, 0, 5),
+		"no record":                 change(57, 0, 0, 0, 0),
+		"base offset":               func() []byte { b := batchOf("a"); b[7] = 5; return b }(),
+		"producer without a seq.":   idempotent(5, 0, -1, 1),
+		"control batch of a client": change(21, 0, 1<<5),
 	} {
 		require.Equal(t, "87 -1 -1 0", answered(p.produced(produceOf(8, 1, "t", 0, b))), name)
 	}
+	require.Equal(t, "0 0 -1 0", answered(p.produced(produceOf(8, 1, "t", 0, idempotent(5, -1, 0, 1)))), "an epoch of -1 is one like others")
+	require.Equal(t, "0 0 1600000000000 0", answered(p.produced(produceOf(8, 1, "t", 0, idempotent(5, -1, 0, 1)))), "and is recognised again")
 }
 
 // Records that are refused one by one are named, from version 8 on.

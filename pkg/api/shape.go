@@ -14,6 +14,7 @@ import "gregor/pkg/protocol"
 //	s y         a string, a run of bytes; null or not, compact where flexible
 //	*x          an array of x
 //	[x y]       an array of structs
+//	?*x ?[x]    an array that may be null
 //	3+x 1-2:x   x only in these versions
 //
 // Every struct, and the body itself, ends with tagged fields where flexible.
@@ -21,13 +22,13 @@ var shapes = parseShapes(map[int16]string{
 	0:  "3+s h i [s [i y]]",                                                                                                 // PRODUCE
 	1:  "i i i 3+i 4+b 7+i 7+i [s [i 9+i l 12+i 5+l i]] 7+[7+s *i] 11+s",                                                    // FETCH
 	2:  "i 2+b [s [i 4+i l 0-0:i]]",                                                                                         // LIST_OFFSETS
-	3:  "[10+u s] 4+b 8-10:b 8+b",                                                                                           // METADATA
+	3:  "0-0:[s] 1+?[10+u s] 4+b 8-10:b 8+b",                                                                                // METADATA
 	4:  "i i 2+l 5+b 0-1:[0-1:s i i i i *i i *i 3+*i 3+*i 1+b] 2+[s 5+u [0-1:s i i i i *i i *i 3+*i 3+*i 1+b]] [i s i]",     // LEADER_AND_ISR
 	5:  "i i 1+l 0-2:b [s 0-0:i 1-2:*i 3+[i i b]]",                                                                          // STOP_REPLICA
 	6:  "i i 5+l 0-4:[0-4:s i i i i *i i *i 4+*i] 5+[s 7+u [0-4:s i i i i *i i *i 4+*i]] [i 0-0:s 0-0:i 1+[i s 3+s h] 2+s]", // UPDATE_METADATA
 	7:  "i 2+l",                                                                                                             // CONTROLLED_SHUTDOWN
 	8:  "s 1+i 1+s 7+s 2-4:l [s [i l 1-1:l 6+i s]]",                                                                         // OFFSET_COMMIT
-	9:  "s [s *i] 7+b",                                                                                                      // OFFSET_FETCH
+	9:  "s 0-1:[s *i] 2+?[s *i] 7+b",                                                                                        // OFFSET_FETCH
 	10: "s 1+b",                                                                                                             // FIND_COORDINATOR
 	11: "s i 1+i s 5+s s [s y]",                                                                                             // JOIN_GROUP
 	12: "s i s 3+s",                                                                                                         // HEARTBEAT
@@ -50,25 +51,25 @@ var shapes = parseShapes(map[int16]string{
 	29: "b s 1+b s s b b",                                                                                                   // DESCRIBE_ACLS
 	30: "[b s 1+b s s b b]",                                                                                                 // CREATE_ACLS
 	31: "[b s 1+b s s b b]",                                                                                                 // DELETE_ACLS
-	32: "[b s *s] 1+b 3+b",                                                                                                  // DESCRIBE_CONFIGS
+	32: "[b s ?*s] 1+b 3+b",                                                                                                 // DESCRIBE_CONFIGS
 	33: "[b s [s s]] b",                                                                                                     // ALTER_CONFIGS
 	34: "[s [s *i]]",                                                                                                        // ALTER_REPLICA_LOG_DIRS
-	35: "[s *i]",                                                                                                            // DESCRIBE_LOG_DIRS
+	35: "?[s *i]",                                                                                                           // DESCRIBE_LOG_DIRS
 	36: "y",                                                                                                                 // SASL_AUTHENTICATE
-	37: "[s i [*i]] i b",                                                                                                    // CREATE_PARTITIONS
+	37: "[s i ?[*i]] i b",                                                                                                   // CREATE_PARTITIONS
 	38: "[s s] l",                                                                                                           // CREATE_DELEGATION_TOKEN
 	39: "y l",                                                                                                               // RENEW_DELEGATION_TOKEN
 	40: "y l",                                                                                                               // EXPIRE_DELEGATION_TOKEN
-	41: "[s s]",                                                                                                             // DESCRIBE_DELEGATION_TOKEN
+	41: "?[s s]",                                                                                                            // DESCRIBE_DELEGATION_TOKEN
 	42: "*s",                                                                                                                // DELETE_GROUPS
-	43: "1+b [s *i] i",                                                                                                      // ELECT_LEADERS
+	43: "1+b ?[s *i] i",                                                                                                     // ELECT_LEADERS
 	44: "[b s [s b s]] b",                                                                                                   // INCREMENTAL_ALTER_CONFIGS
-	45: "i [s [i *i]]",                                                                                                      // ALTER_PARTITION_REASSIGNMENTS
-	46: "i [s *i]",                                                                                                          // LIST_PARTITION_REASSIGNMENTS
+	45: "i [s [i ?*i]]",                                                                                                     // ALTER_PARTITION_REASSIGNMENTS
+	46: "i ?[s *i]",                                                                                                         // LIST_PARTITION_REASSIGNMENTS
 	47: "s [s *i]",                                                                                                          // OFFSET_DELETE
 	48: "[s b s] b",                                                                                                         // DESCRIBE_CLIENT_QUOTAS
 	49: "[[s s] [s l b]] b",                                                                                                 // ALTER_CLIENT_QUOTAS
-	50: "[s]",                                                                                                               // DESCRIBE_USER_SCRAM_CREDENTIALS
+	50: "?[s]",                                                                                                              // DESCRIBE_USER_SCRAM_CREDENTIALS
 	51: "[s b] [s b i y y]",                                                                                                 // ALTER_USER_SCRAM_CREDENTIALS
 	56: "i l [s [i i *i i]]",                                                                                                // ALTER_ISR
 	57: "i [s h b]",                                                                                                         // UPDATE_FEATURES
@@ -97,6 +98,7 @@ func wellFormed(key, version int16, frame []byte) bool {
 type field struct {
 	min, max int16
 	kind     byte
+	nullable bool    // of '[' and '*'
 	elements []field // of '[' and '*'
 }
 
@@ -138,6 +140,11 @@ func (w *shapeWalk) field(f *field) {
 }
 
 func (w *shapeWalk) array(f *field) {
+	src := w.Src
+	if f.nullable && w.nullableArray() < 0 {
+		return
+	}
+	w.Src = src
 	n := w.body.array(1)
 	if w.elements -= n; w.elements < 0 {
 		w.fail()
@@ -185,6 +192,9 @@ func parseField(text string) (f field, rest string) {
 			f.max, text = parseVersion(text[1:])
 		}
 		text = text[1:] // the sign that ends the versions
+	}
+	if text[0] == '?' {
+		f.nullable, text = true, text[1:]
 	}
 	f.kind, text = text[0], text[1:]
 	switch f.kind {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,31 @@ func fill(v reflect.Value, random *rand.Rand) {
 
 // The shape of every request in every version is that of kmsg: it covers what
 // kmsg writes to the last byte, and nothing shorter.
+// An array may be null only where the protocol says so.
+func TestNullArrays(t *testing.T) {
+	for _, c := range []struct {
+		what         string
+		key, version int16
+		body         string
+		want         bool
+	}{
+		{"metadata 0", 3, 0, "ffffffff", false},
+		{"metadata 1", 3, 1, "ffffffff", true},
+		{"metadata 1, -2", 3, 1, "fffffffe", true},
+		{"metadata 9", 3, 9, "0000000000", true},
+		{"offset fetch 1", 9, 1, "000167ffffffff", false},
+		{"offset fetch 2", 9, 2, "000167ffffffff", true},
+		{"list offsets", 2, 1, "ffffffffffffffff", false},
+		{"list offsets, flexible", 2, 6, "ffffffff000000", false},
+		{"describe groups", 15, 0, "fffffffe", false},
+		{"describe configs", 32, 0, "000000010200017 4ffffffff", true},
+	} {
+		frame, err := hex.DecodeString(strings.ReplaceAll(c.body, " ", ""))
+		require.NoError(t, err)
+		require.Equal(t, c.want, wellFormed(c.key, c.version, frame), c.what)
+	}
+}
+
 func TestShapesAreThoseOfTheMessages(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, row := range protocol.All() {

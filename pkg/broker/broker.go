@@ -132,8 +132,10 @@ func (b *Broker) Start(ctx context.Context) error {
 // onStop enters what undoes a step.
 func (b *Broker) onStop(f func(ctx context.Context)) { b.stops = append(b.stops, f) }
 
-// unwind stops what was started, last first.
+// unwind stops what was started, last first. Nobody waits for ZooKeeper on the
+// broker's own behalf any more.
 func (b *Broker) unwind(ctx context.Context) {
+	b.group.Cancel()
 	for i := len(b.stops) - 1; i >= 0; i-- {
 		b.stops[i](ctx)
 	}

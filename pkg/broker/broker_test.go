@@ -159,6 +159,14 @@ func TestASecondBrokerOnADirectoryIsRefused(t *testing.T) {
 	produce(t, first.Address, "t", "the first one goes on")
 }
 
+func TestADirectoryThatCannotBeLockedIsRefused(t *testing.T) {
+	zooKeeper, dir := testkit.ZooKeeper(t), t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".lock"), 0o755))
+	text, _ := refused(t, map[string]string{"broker.id": "0", "listeners": "PLAINTEXT://127.0.0.1:0", "zookeeper.connect": zooKeeper, "log.dirs": dir})
+	require.Contains(t, text, "ERROR [KafkaServer id=0] Fatal error during KafkaServer startup. Prepare to shutdown (kafka.server.KafkaServer)\norg.apache.kafka.common.KafkaException: Shutdown broker because all log dirs in "+dir+" have failed")
+	require.NotContains(t, text, "Creating /brokers/ids/0")
+}
+
 func TestAnotherBrokersDirectoryIsRefused(t *testing.T) {
 	zooKeeper := testkit.ZooKeeper(t)
 	first := testkit.StartBroker(t, zooKeeper, nil)
@@ -243,16 +251,23 @@ func TestSeveralBrokers(t *testing.T) {
 	for i := range brokers {
 		brokers[i] = testkit.StartBroker(t, zooKeeper, map[string]string{"broker.id": fmt.Sprint(i)})
 	}
+	for _, b := range brokers {
+		testkit.Eventually(t, "every broker knows the others", func() bool { return len(b.Metadata().Brokers()) == len(brokers) })
+	}
 	admin := kadm.NewClient(clientOf(t, brokers[1].Address))
 	created, err := admin.CreateTopic(deadline(t), 6, 1, nil, "spread")
 	require.NoError(t, err)
 	require.NoError(t, created.Err)
-	details, err := admin.ListTopics(deadline(t), "spread")
-	require.NoError(t, err)
 	perBroker := map[int32]int{}
-	for _, p := range details["spread"].Partitions {
-		perBroker[p.Leader]++
-	}
+	testkit.Eventually(t, "whichever broker is asked knows the topic", func() bool {
+		details, err := admin.ListTopics(deadline(t), "spread")
+		require.NoError(t, err)
+		clear(perBroker)
+		for _, p := range details["spread"].Partitions {
+			perBroker[p.Leader]++
+		}
+		return len(details["spread"].Partitions) == 6
+	})
 	require.Equal(t, map[int32]int{0: 2, 1: 2, 2: 2}, perBroker)
 	values := make([]string, 60)
 	for i := range values {

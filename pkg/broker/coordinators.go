@@ -2,10 +2,10 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	"gregor/pkg/api"
 	"gregor/pkg/commitlog"
 	"gregor/pkg/compress"
 	"gregor/pkg/config"
@@ -176,23 +176,37 @@ func (l *topicLog) readChunk(log *commitlog.Log, offset int64) (batches []byte, 
 		return nil, offset, err
 	}
 	region := info.Records
-	if region.Release != nil {
-		defer region.Release()
+	if region.Length == 0 {
+		return nil, offset, nil
 	}
+	defer region.Release()
 	buffer := make([]byte, region.Length)
 	if n, err := region.File.ReadAt(buffer, region.Position); n < len(buffer) {
 		return nil, offset, fmt.Errorf("%s-%d: read of %d bytes at %d: %w", l.topic, log.Partition().Partition, len(buffer), region.Position, err)
 	}
-	next = offset
-	rest := buffer
-	for len(rest) > 0 {
-		batch, more, err := record.Split(rest)
-		if err != nil {
-			break // the last one may be cut by the limit
-		}
-		next, rest = batch.LastOffset()+1, more
+	size, next, err := wholeBatches(buffer, offset)
+	if err != nil {
+		return nil, offset, fmt.Errorf("%s-%d at offset %d: %w", l.topic, log.Partition().Partition, next, err)
 	}
-	return buffer[:len(buffer)-len(rest)], next, nil
+	return buffer[:size], next, nil
+}
+
+// wholeBatches tells how many bytes of b are whole batches, and the offset
+// behind them; the last one may be cut by a limit. What cannot be a batch is
+// an error once it stands first.
+func wholeBatches(b []byte, offset int64) (size int, next int64, err error) {
+	rest := b
+	for next = offset; ; {
+		batch, more, err := record.Split(rest)
+		size = len(b) - len(rest)
+		if errors.Is(err, record.ErrShort) || err != nil && size > 0 {
+			return size, next, nil
+		}
+		if err != nil {
+			return 0, next, err
+		}
+		next, rest = batch.NextOffset(), more
+	}
 }
 
 // clusterView is what the group APIs ask of the metadata.
@@ -207,8 +221,6 @@ func (v clusterView) HasTopic(topic string) bool {
 	return ok
 }
 
-func (v clusterView) AliveBrokers() int { return len(v.cache.Snapshot().Brokers()) }
-
 func (v clusterView) Leader(tp model.TopicPartition, listener string) (model.BrokerID, model.Endpoint, bool) {
 	s := v.cache.Snapshot()
 	p, ok := s.Partition(tp)
@@ -221,11 +233,4 @@ func (v clusterView) Leader(tp model.TopicPartition, listener string) (model.Bro
 	}
 	endpoint, ok := leader.Endpoint(listener)
 	return leader.ID, endpoint, ok
-}
-
-// internalTopics creates __consumer_offsets for the group APIs.
-type internalTopics struct{ b *Broker }
-
-func (t internalTopics) CreateInternalTopic(ctx context.Context, topic api.InternalTopic) error {
-	return t.b.topics.CreateInternal(ctx, topic.Name)
 }

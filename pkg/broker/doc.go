@@ -17,16 +17,20 @@
 //	requests    are accepted
 //
 // A step that fails ends Start with an error, and everything before it is
-// stopped again. Shutdown moves leaderships away, then stops accepting, then
-// the parts from the top of the list to the bottom; the clean mark is written
-// by logmanager when every log was flushed and closed.
+// stopped again. Shutdown moves leaderships away, then stops the parts from the
+// bottom of the list to the top; the clean mark is written by logmanager when
+// every log was flushed and closed.
 //
 // Events that go upwards through callbacks plugged in here: leaderships won
 // and lost (replica to group), partitions deleted (metadata to group), a
 // directory that failed (logmanager to replica), a session lost and a new one
 // (zkstore to registration and controller), a changed configuration (admin to
-// everybody). The package owns two goroutines: one registers the broker again
-// after a session was lost, one follows /feature; the parts own theirs.
+// everybody). The package owns two goroutines: one follows /feature, one looks
+// once, a while after the start, whether there are brokers enough for the
+// offsets topic. After a lost session the broker registers again on zkstore's
+// goroutine. The parts own theirs.
 //
-// Locks: none. What changes while running sits behind atomic pointers.
+// Locks: topicConfigs and sessionKeeper each have one for their memory; nothing
+// is called while it is held. All else that changes while running sits behind
+// atomic pointers.
 package broker

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -62,7 +63,7 @@ func (b *Broker) followFeatures(ctx context.Context) error {
 				return nil
 			case <-changed:
 			}
-			if err := b.features.read(ctx, false); err != nil && ctx.Err() == nil {
+			if err := b.features.read(ctx, false); err != nil && ctx.Err() == nil && !errors.Is(err, zkstore.ErrClosed) {
 				b.features.listener.WithError(err).Errorf("the node %s could not be read", zkstore.FeaturePath)
 			}
 		}

@@ -27,7 +27,13 @@ func (b *Broker) settleIdentity(ctx context.Context) error {
 	for _, dir := range missing {
 		log.Warnf("No meta.properties file under dir %s/meta.properties", strings.TrimSuffix(dir, "/"))
 	}
-	b.offlineDirs = offline
+	for _, dir := range dirs {
+		if reason, ok := offline[dir]; ok {
+			b.loggers.Logger("kafka.server.BrokerMetadataCheckpoint$").WithError(reason).Errorf("Failed to read %s/meta.properties", strings.TrimSuffix(dir, "/"))
+			b.loggers.Logger("kafka.server.LogDirFailureChannel").Errorf("Failed to create or validate data directory %s", dir)
+			b.offlineDirs = append(b.offlineDirs, dir)
+		}
+	}
 	if stored != nil {
 		if err := stored.CheckClusterID(b.clusterID); err != nil {
 			b.explainClusterMismatch(dirs, stored.ClusterID)
@@ -81,6 +87,10 @@ func (b *Broker) startLogs(ctx context.Context) error {
 	if err := logs.Lock(); err != nil {
 		return err
 	}
+	if len(logs.LiveDirs()) == 0 {
+		return &fatalError{class: "org.apache.kafka.common.KafkaException",
+			text: fmt.Sprintf("Shutdown broker because all log dirs in %s have failed", strings.Join(c.LogDirs(), ", "))}
+	}
 	b.session.lockHeld()
 	b.topicConfigs = newTopicConfigs(b.store)
 	if err := b.topicConfigs.loadAll(ctx); err != nil {
@@ -104,7 +114,6 @@ func (b *Broker) writeIdentity(context.Context) error {
 func (b *Broker) dirFailed(dir string) {
 	b.replicas.DirFailed(dir)
 	if len(b.logs.LiveDirs()) == 0 {
-		b.loggers.Logger("kafka.log.LogManager").Errorf("Shutdown broker because all log dirs in %s have failed", strings.Join(b.current().LogDirs(), ", "))
 		b.shutdownErr = fmt.Errorf("all log directories have failed")
 		b.fail.Do(func() { close(b.done) })
 		return

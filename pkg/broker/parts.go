@@ -8,7 +8,6 @@ import (
 	"gregor/pkg/api"
 	"gregor/pkg/config"
 	"gregor/pkg/controller"
-	"gregor/pkg/group"
 	"gregor/pkg/metadata"
 	"gregor/pkg/model"
 	"gregor/pkg/replica"
@@ -111,9 +110,8 @@ func (b *Broker) registerHandlers() {
 	(&api.Groups{
 		Coordinator:   b.groups,
 		Cluster:       clusterView{b.metadata},
-		Topics:        internalTopics{b},
+		Topics:        b.topics,
 		Consumers:     b.store,
-		OffsetsTopic:  api.InternalTopic{Name: group.Topic, ReplicationFactor: c.Short("offsets.topic.replication.factor")},
 		StaticMembers: c.InterBrokerProtocol() >= config.IBP_2_3_IV0,
 		Log:           apis,
 	}).Register(b.router)

@@ -22,6 +22,7 @@ const (
 	defaultFormatter = "kafka.tools.DefaultMessageFormatter"
 	loggingFormatter = "kafka.tools.LoggingMessageFormatter"
 	noOpFormatter    = "kafka.tools.NoOpMessageFormatter"
+	groupsFormatter  = "kafka.coordinator.group.GroupMetadataManager$GroupMetadataMessageFormatter"
 	offsetsFormatter = "kafka.coordinator.group.GroupMetadataManager$OffsetsMessageFormatter"
 )
 
@@ -34,6 +35,8 @@ func newFormatter(class string, properties map[string]string) (messageFormatter,
 		return silentFormatter{}, nil
 	case offsetsFormatter, strings.Replace(offsetsFormatter, "$", ".", 1):
 		return committedOffsets{}, nil
+	case groupsFormatter, strings.Replace(groupsFormatter, "$", ".", 1):
+		return storedGroups{}, nil
 	}
 	return nil, exceptionf("java.lang.ClassNotFoundException", "%s", class)
 }

@@ -126,28 +126,6 @@ func (v *clientValues) oneOf(name string, words ...string) (string, error) {
 // consoleLoggers write the tools' WARN and ERROR lines to stderr.
 func consoleLoggers(env *Env) *logging.Loggers { return logging.New(env.Stderr) }
 
-// networkClient tells in Kafka's lines what a kgo client meets on the
-// network. label is the client as Kafka names it: "Producer clientId=x".
-type networkClient struct {
-	label string
-	log   *logrus.Entry
-	nodes []*node // of bootstrap.servers
-}
-
-// OnBrokerConnect is kgo's hook.
-func (n *networkClient) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	if err == nil {
-		return
-	}
-	id, shown := meta.NodeID, &node{host: meta.Host, port: meta.Port}
-	for _, seed := range n.nodes {
-		if seed.host == meta.Host && seed.port == meta.Port && meta.NodeID < 0 {
-			id, shown = seed.id, seed
-		}
-	}
-	n.log.Warnf("[%s] Connection to node %d (%s) could not be established. Broker may not be available.", n.label, id, shown.name())
-}
-
 // commonOptions are the kgo options that producer and consumer share.
 func commonOptions(ctx context.Context, loggers *logging.Loggers, v *clientValues, servers, label, clientID string) (*networkClient, []kgo.Opt, error) {
 	if err := checkSecurityProtocol(v.texts["security.protocol"]); err != nil {
@@ -161,20 +139,17 @@ func commonOptions(ctx context.Context, loggers *logging.Loggers, v *clientValue
 	for i, n := range nodes {
 		seeds[i] = net.JoinHostPort(n.host, strconv.Itoa(int(n.port)))
 	}
-	hook := &networkClient{label: label, log: loggers.Logger("org.apache.kafka.clients.NetworkClient"), nodes: nodes}
-	backoff, backoffMax := v.ms("reconnect.backoff.ms"), v.ms("reconnect.backoff.max.ms")
-	return hook, []kgo.Opt{
+	network := newNetworkClient(label, loggers.Logger("org.apache.kafka.clients.NetworkClient"), nodes, v)
+	retryBackoff := max(v.ms("retry.backoff.ms"), time.Millisecond)
+	return network, []kgo.Opt{
 		kgo.SeedBrokers(seeds...),
 		kgo.ClientID(clientID),
 		kgo.SoftwareNameAndVersion("gregor", "2.8.2"),
-		kgo.DialTimeout(max(v.ms("socket.connection.setup.timeout.ms"), time.Second)),
-		kgo.RetryBackoffFn(func(tries int) time.Duration {
-			return min(backoffMax, backoff<<min(tries-1, 10))
-		}),
+		kgo.Dialer(network.dial),
+		kgo.RetryBackoffFn(func(int) time.Duration { return retryBackoff }),
 		kgo.MetadataMaxAge(max(v.ms("metadata.max.age.ms"), time.Second)),
 		kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.ConnIdleTimeout(max(v.ms("connections.max.idle.ms"), time.Second)),
-		kgo.WithHooks(hook),
 	}, nil
 }
 

@@ -217,7 +217,7 @@ func tellElection(out io.Writer, words electionWords, resp *kmsg.ElectLeadersRes
 			}
 		}
 	}
-	list := joinPartitions(scalaHashOrder(done), ", ")
+	list := joinPartitions(scalaHashOrder(done, partitionHash), ", ")
 	if len(done) > 0 {
 		fmt.Fprintf(out, words.done+"\n", list)
 	}
@@ -228,7 +228,7 @@ func tellElection(out io.Writer, words electionWords, resp *kmsg.ElectLeadersRes
 		return nil
 	}
 	failure := &electionFailure{error: exceptionf(adminCommandFailed, words.count, len(failed))}
-	for _, tp := range scalaHashOrder(failed) {
+	for _, tp := range scalaHashOrder(failed, partitionHash) {
 		fmt.Fprintf(out, words.failed+"\n", tp, describe(errs[tp]))
 		failure.suppressed = append(failure.suppressed, errs[tp])
 	}
@@ -273,14 +273,4 @@ func joinPartitions(partitions []model.TopicPartition, between string) string {
 		names[i] = tp.String()
 	}
 	return strings.Join(names, between)
-}
-
-// scalaHashOrder sorts partitions as a mutable set of Scala lists them: in as
-// many places as Java's has, of which no more than three quarters are taken.
-func scalaHashOrder(partitions []model.TopicPartition) []model.TopicPartition {
-	places := 16
-	for len(partitions)*4 >= places*3 {
-		places *= 2
-	}
-	return partitionsInHashOrder(partitions, places)
 }

@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	franzerr "github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/pkg/cli/jopt"
 	"gregor/pkg/kerr"
@@ -246,6 +249,7 @@ func (c *consoleConsumer) configureReset() error {
 func (c *consoleConsumer) run(ctx context.Context) int {
 	ctx, signals := onSignal(ctx)
 	defer signals.stop()
+	signal.Ignore(syscall.SIGPIPE) // a reader that is gone is an error of the write
 	loggers := consoleLoggers(c.env)
 	c.log = loggers.Logger("kafka.tools.ConsoleConsumer$")
 	waiter, err := c.connect(ctx)
@@ -523,7 +527,19 @@ func (c *consoleConsumer) commit(ctx context.Context, only map[string][]int32) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	ctx = kgo.PreCommitFnContext(ctx, withoutMetadata)
 	c.client.CommitOffsetsSync(ctx, offsets, nil) // a commit that fails is repeated by the next, or read again
+}
+
+// withoutMetadata empties the metadata of a commit, which kgo fills with the
+// member's id and Kafka's consumer does not.
+func withoutMetadata(req *kmsg.OffsetCommitRequest) error {
+	for _, t := range req.Topics {
+		for i := range t.Partitions {
+			t.Partitions[i].Metadata = kmsg.StringPtr("")
+		}
+	}
+	return nil
 }
 
 func (c *consoleConsumer) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {

@@ -137,9 +137,6 @@ func (c *groupClient) describe(ctx context.Context, groups []string) (map[string
 		if described[group] != nil {
 			continue
 		}
-		if group == "" {
-			return nil, execution(kerr.InvalidGroupID.With("The given group id '' cannot be represented in a request."))
-		}
 		req := kmsg.NewPtrDescribeGroupsRequest()
 		req.Groups = []string{group}
 		resp, coordinator, err := c.onCoordinator(ctx, "describeConsumerGroups", group, req, func(resp kmsg.Response) int16 {
@@ -381,8 +378,8 @@ func (c *groupClient) listOffsets(ctx context.Context, partitions []model.TopicP
 		if err == nil {
 			return found, nil
 		}
-		if errors.Is(err, errNoLeader) {
-			return nil, execution(kerr.LeaderNotAvailable)
+		if final := new(unlisted); errors.As(err, &final) {
+			return nil, execution(final.error)
 		}
 		if err := c.pause(ctx, o, err); err != nil {
 			return nil, execution(err)
@@ -390,8 +387,9 @@ func (c *groupClient) listOffsets(ctx context.Context, partitions []model.TopicP
 	}
 }
 
-// errNoLeader is the outcome for a partition that the topic does not have.
-var errNoLeader = errors.New("no leader")
+// unlisted is the outcome for a topic that is not there, and for a partition
+// that the topic does not have: neither is asked for again.
+type unlisted struct{ error }
 
 func (c *groupClient) listOffsetsOnce(ctx context.Context, o *operation, partitions []model.TopicPartition, time int64) (map[model.TopicPartition]int64, error) {
 	leaders, err := c.leaders(ctx, o, partitions)
@@ -441,13 +439,16 @@ func (c *groupClient) leaders(ctx context.Context, o *operation, partitions []mo
 	leaders := map[int32][]model.TopicPartition{}
 	for topic, numbers := range byTopic(partitions) {
 		t, err := c.topicMetadata(ctx, o, topic)
+		if kind := new(kerr.Error); errors.As(err, &kind) {
+			return nil, &unlisted{kind}
+		}
 		if err != nil {
 			return nil, err
 		}
 		for _, number := range numbers {
 			i := slices.IndexFunc(t.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Partition == number })
 			if i < 0 {
-				return nil, errNoLeader
+				return nil, &unlisted{kerr.LeaderNotAvailable}
 			}
 			if kind := kerr.ForCode(t.Partitions[i].ErrorCode); kind != nil && kind.Retriable && kind != kerr.ReplicaNotAvailable {
 				return nil, kind

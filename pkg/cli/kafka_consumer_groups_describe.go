@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -160,17 +161,15 @@ func (c *groupCommand) describeOffsets(ctx context.Context, groups map[string]*g
 }
 
 // offsetRows lists the partitions of the members, those with the most first,
-// then the ones that have an offset but no member.
+// then the ones that have an offset but no member. The order of a member's
+// partitions, and that of the others, is as it falls out of Kafka's maps.
 func offsetRows(g *groupDescription, offsets *committed) []offsetRow {
 	members := slices.DeleteFunc(slices.Clone(g.members), func(m groupMember) bool { return len(m.partitions) == 0 })
 	slices.SortStableFunc(members, func(a, b groupMember) int { return len(b.partitions) - len(a.partitions) })
 	var rows []offsetRow
 	assigned := map[model.TopicPartition]bool{}
 	add := func(partitions []model.TopicPartition, row offsetRow) {
-		partitions = slices.Clone(partitions)
-		slices.SortStableFunc(partitions, func(a, b model.TopicPartition) int { return int(a.Partition) - int(b.Partition) })
 		for _, tp := range partitions {
-			assigned[tp] = true
 			row.partition, row.current = tp, nil
 			if offset, ok := offsets.offsets[tp]; ok {
 				row.current = &offset
@@ -179,7 +178,12 @@ func offsetRows(g *groupDescription, offsets *committed) []offsetRow {
 		}
 	}
 	for _, m := range members {
-		add(m.partitions, offsetRow{consumer: m.MemberID, host: m.ClientHost, clientID: m.ClientID})
+		partitions := slices.Clone(m.partitions)
+		slices.SortStableFunc(partitions, func(a, b model.TopicPartition) int { return cmp.Compare(a.Partition, b.Partition) })
+		for _, tp := range partitions {
+			assigned[tp] = true
+		}
+		add(scalaMapOrder(partitions), offsetRow{consumer: m.MemberID, host: m.ClientHost, clientID: m.ClientID})
 	}
 	unassigned := slices.DeleteFunc(slices.Clone(offsets.partitions), func(tp model.TopicPartition) bool { return assigned[tp] })
 	add(unassigned, offsetRow{consumer: none, host: none, clientID: none})

@@ -341,8 +341,11 @@ func (c *groupCommand) planFromFile(ctx context.Context, group string) ([]partit
 // of --group, or "group,topic,partition,offset".
 func (c *groupCommand) parsePlans(text string) ([]groupPlan, error) {
 	lines := splitLikeJava(text, "\n")
+	if len(lines) == 0 {
+		lines = []string{""}
+	}
 	short := false
-	if c.oneGroup() && len(lines) > 0 {
+	if c.oneGroup() {
 		_, err := parsePlanLine(lines[0], 3)
 		short = err == nil
 	}
@@ -368,27 +371,35 @@ func (c *groupCommand) parsePlans(text string) ([]groupPlan, error) {
 	return plans, nil
 }
 
-// parsePlanLine reads a line of so many fields; the last three are topic,
-// partition and offset.
+// parsePlanLine reads a line of up to so many fields; the last three are
+// topic, partition and offset. As with Kafka, what is missing at the end of a
+// line is 0.
 func parsePlanLine(line string, fields int) (groupPlan, error) {
 	reader := csv.NewReader(strings.NewReader(line))
-	reader.FieldsPerRecord = fields
+	reader.FieldsPerRecord = -1
 	record, err := reader.Read()
-	if err == io.EOF {
-		err = errors.New("the line is empty")
+	switch {
+	case err == io.EOF:
+		return groupPlan{}, exceptionf(mismatchedInput, "No content to map due to end-of-input\n at [Source: UNKNOWN; line: -1, column: -1]")
+	case err != nil:
+		return groupPlan{}, exceptionf(mismatchedInput, "%q is not a line of CSV: %s", line, err)
+	case len(record) > fields:
+		return groupPlan{}, exceptionf(mismatchedInput, "%q has more than the %d fields %s", line, fields, planForms[fields])
 	}
-	var partition, offset int64
-	if err == nil {
-		partition, err = strconv.ParseInt(strings.TrimSpace(record[fields-2]), 10, 32)
+	for len(record) < fields-2 {
+		record = append(record, "null")
 	}
-	if err == nil {
-		offset, err = strconv.ParseInt(strings.TrimSpace(record[fields-1]), 10, 64)
+	numbers := [2]int64{}
+	for i, word := range record[fields-2:] {
+		if numbers[i], err = strconv.ParseInt(strings.TrimSpace(word), 10, 64); err != nil || i == 0 && int64(int32(numbers[i])) != numbers[i] {
+			return groupPlan{}, exceptionf("com.fasterxml.jackson.databind.exc.InvalidFormatException",
+				"%q: %q is not a number, in a line of the form %s", line, word, planForms[fields])
+		}
 	}
-	if err != nil {
-		return groupPlan{}, exceptionf(kafkaException, "the line %q of the CSV file is not of the form %s: %s", line, planForms[fields], err)
-	}
-	tp := model.TopicPartition{Topic: record[fields-3], Partition: int32(partition)}
-	return groupPlan{record[0], []partitionOffset{{tp, offset}}}, nil
+	tp := model.TopicPartition{Topic: record[fields-3], Partition: int32(numbers[0])}
+	return groupPlan{record[0], []partitionOffset{{tp, numbers[1]}}}, nil
 }
+
+const mismatchedInput = "com.fasterxml.jackson.databind.exc.MismatchedInputException"
 
 var planForms = map[int]string{3: "topic,partition,offset", 4: "group,topic,partition,offset"}

@@ -225,7 +225,7 @@ func (s *zooKeeperTopics) alterConfig(ctx context.Context, topic string, t *topi
 }
 
 func (s *zooKeeperTopics) addPartitions(ctx context.Context, topic string, t *topicChange) error {
-	if topic == groupMetadataTopic {
+	if topic == model.GroupMetadataTopic {
 		return exceptionf(illegalArgument, "The number of partitions for the internal topic %s cannot be changed.", topic)
 	}
 	fmt.Fprintln(s.out, "WARNING: If partitions are increased for a topic that has a key, the partition logic or ordering of the messages will be affected")
@@ -254,7 +254,7 @@ func (s *zooKeeperTopics) addPartitions(ctx context.Context, topic string, t *to
 
 func (s *zooKeeperTopics) delete(ctx context.Context, topics []string) error {
 	for _, topic := range topics {
-		if isInternalTopic(topic) {
+		if model.IsInternalTopic(topic) {
 			return exceptionf(adminOperation, "Topic %s is a kafka internal topic and is not allowed to be marked for deletion.", topic)
 		}
 		err := s.admin.DeleteTopic(ctx, topic)

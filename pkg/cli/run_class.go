@@ -11,6 +11,7 @@ import (
 var classes = map[string]string{
 	"kafka.Kafka": "kafka-server-start",
 	"org.apache.zookeeper.server.quorum.QuorumPeerMain":        "zookeeper-server-start",
+	"kafka.admin.LogDirsCommand":                               "kafka-log-dirs",
 	"kafka.admin.TopicCommand":                                 "kafka-topics",
 	"kafka.admin.ConfigCommand":                                "kafka-configs",
 	"kafka.admin.ConsumerGroupCommand":                         "kafka-consumer-groups",
@@ -19,6 +20,7 @@ var classes = map[string]string{
 	"kafka.admin.BrokerApiVersionsCommand":                     "kafka-broker-api-versions",
 	"kafka.tools.ConsoleProducer":                              "kafka-console-producer",
 	"kafka.tools.ConsoleConsumer":                              "kafka-console-consumer",
+	"kafka.tools.DumpLogSegments":                              "kafka-dump-log",
 	"kafka.tools.GetOffsetShell":                               "get-offset-shell",
 	"org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka": "zookeeper-main",
 	"org.apache.zookeeper.ZooKeeperMain":                       "zookeeper-main",

@@ -3,6 +3,8 @@ package cli
 import (
 	"regexp"
 	"strings"
+
+	"gregor/pkg/model"
 )
 
 // topicFilter is a regular expression that selects topics, as --topic and
@@ -22,13 +24,5 @@ func newTopicFilter(raw string) (*topicFilter, error) {
 
 // allows reports whether a topic is selected.
 func (f *topicFilter) allows(topic string, excludeInternal bool) bool {
-	return f.expression.MatchString(topic) && !(excludeInternal && isInternalTopic(topic))
-}
-
-// groupMetadataTopic is the topic of the group coordinators.
-const groupMetadataTopic = "__consumer_offsets"
-
-// isInternalTopic reports whether Kafka keeps the topic for itself.
-func isInternalTopic(name string) bool {
-	return name == groupMetadataTopic || name == "__transaction_state"
+	return f.expression.MatchString(topic) && !(excludeInternal && model.IsInternalTopic(topic))
 }

@@ -17,15 +17,17 @@ func TestWalkthrough(t *testing.T) {
 	paths, err := filepath.Glob("testdata/walkthrough/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, paths)
-	exec := func(stdin, script string, args []string) (stdout, stderr string, status int) {
-		name := strings.TrimSuffix(filepath.Base(script), ".sh")
-		return cli.Invoke(stdin, append([]string{name}, args...)...)
-	}
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			zooKeeper := testkit.ZooKeeper(t)
 			broker := testkit.StartBroker(t, zooKeeper, nil)
-			testkit.RunTranscript(t, path, exec, "ZOOKEEPER", zooKeeper, "BROKER", broker.Address, "DATA", broker.Dir)
+			testkit.RunTranscript(t, path, inProcess, "ZOOKEEPER", zooKeeper, "BROKER", broker.Address, "DATA", broker.Dir)
 		})
 	}
+}
+
+// inProcess runs a script's command in this process.
+func inProcess(stdin, script string, args []string) (stdout, stderr string, status int) {
+	name := strings.TrimSuffix(filepath.Base(script), ".sh")
+	return cli.Invoke(stdin, append([]string{name}, args...)...)
 }

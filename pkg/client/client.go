@@ -155,8 +155,10 @@ func (c *Conn) Request(ctx context.Context, req kmsg.Request) (kmsg.Response, er
 }
 
 // roundTrip writes one request and reads its response, within the request
-// timeout and for as long as ctx lives.
-func (c *Conn) roundTrip(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+// timeout and for as long as ctx lives. A ctx that ends meanwhile fails it in
+// any case: the deadline that ends the waiting may be set any moment, and must
+// not hit the next request.
+func (c *Conn) roundTrip(ctx context.Context, req kmsg.Request) (resp kmsg.Response, err error) {
 	deadline := time.Time{}
 	if c.opts.RequestTimeout > 0 {
 		deadline = time.Now().Add(c.opts.RequestTimeout)
@@ -164,8 +166,12 @@ func (c *Conn) roundTrip(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 	if err := c.raw.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
-	interrupted := context.AfterFunc(ctx, func() { c.raw.SetDeadline(time.Unix(1, 0)) })
-	defer interrupted()
+	undisturbed := context.AfterFunc(ctx, func() { c.raw.SetDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !undisturbed() {
+			resp, err = nil, ctx.Err()
+		}
+	}()
 
 	id := c.correlationID
 	c.correlationID = (id + 1) & math.MaxInt32

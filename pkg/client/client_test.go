@@ -144,6 +144,24 @@ func TestTimeoutCancelAndClose(t *testing.T) {
 		_, err = c.Request(ctx, controlledShutdown(1))
 		require.ErrorIs(t, err, context.Canceled)
 	})
+	t.Run("cancelled, and answered all the same", func(t *testing.T) {
+		to := serve(t, func(c net.Conn) {
+			if _, err := readFrame(c); err == nil {
+				writeFrame(c, make([]byte, 10))
+			}
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		dial := func(ctx context.Context, to model.Endpoint) (net.Conn, error) {
+			raw, err := dialPlaintext(ctx, to)
+			return &cancelling{Conn: raw, reads: 2, cancel: cancel}, err
+		}
+		c, err := Dial(t.Context(), to, Options{Dial: dial})
+		require.NoError(t, err)
+		_, err = c.Request(ctx, controlledShutdown(1))
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = c.Request(t.Context(), controlledShutdown(1))
+		require.ErrorIs(t, err, ErrClosed)
+	})
 	t.Run("close", func(t *testing.T) {
 		started := make(chan struct{})
 		to := serve(t, func(c net.Conn) { readFrame(c); close(started); io.Copy(io.Discard, c) })
@@ -153,6 +171,21 @@ func TestTimeoutCancelAndClose(t *testing.T) {
 		_, err = c.Request(t.Context(), controlledShutdown(1))
 		require.ErrorIs(t, err, ErrClosed)
 	})
+}
+
+// cancelling cancels a context with the read that brings the end of an answer.
+type cancelling struct {
+	net.Conn
+	reads  int
+	cancel func()
+}
+
+func (c *cancelling) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.reads--; c.reads == 0 {
+		c.cancel()
+	}
+	return n, err
 }
 
 func TestDial(t *testing.T) {

@@ -202,7 +202,7 @@ func (l *Log) writeLocked(opts *Options, records []byte, a appended) error {
 	l.setEndLocked(a.lastOffset + 1)
 	l.producers.mapEnd = a.lastOffset + 1
 	l.updateUnstableLocked()
-	if a.lastOffset+1-l.recoveryPoint.Load() >= opts.FlushMessages {
+	if a.lastOffset+1-l.recovery.offset() >= opts.FlushMessages {
 		return l.flushTo(a.lastOffset + 1)
 	}
 	return nil

@@ -59,7 +59,6 @@ func TestRefusedBatches(t *testing.T) {
 		"base offset 5":        {nil, func() []byte { b := batchOf("a"); b.SetBaseOffset(5); return b }(), kerr.InvalidRecord},
 		"control batch":        {nil, control, kerr.InvalidRecord},
 		"id without sequence":  {nil, produced(1, 0, -1, 1).MustBuild(), kerr.InvalidRecord},
-		"id without epoch":     {nil, produced(1, -1, 0, 1).MustBuild(), kerr.InvalidRecord},
 		"wrong count":          {nil, rebuilt(func(b record.Batch) { b[60]++ }), kerr.InvalidRecord},
 		"no records":           {nil, rebuilt(func(b record.Batch) { b[60] = 0 }), kerr.InvalidRecord},
 		"wrong last delta":     {nil, rebuilt(func(b record.Batch) { b[26]++ }), kerr.InvalidRecord},

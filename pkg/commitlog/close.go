@@ -19,7 +19,7 @@ func (l *Log) CloseIdleFiles() {
 }
 
 // RecoveryPoint is the offset below which everything is on disk.
-func (l *Log) RecoveryPoint() int64 { return l.recoveryPoint.Load() }
+func (l *Log) RecoveryPoint() int64 { return l.recovery.offset() }
 
 // LastFlush is when Flush last did something.
 func (l *Log) LastFlush() time.Time { return time.UnixMilli(l.lastFlushMs.Load()) }
@@ -32,7 +32,7 @@ func (l *Log) Flush() error { return l.flushTo(l.LogEndOffset()) }
 func (l *Log) flushTo(offset int64) error {
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
-	from := l.recoveryPoint.Load()
+	from := l.recovery.beginFlush()
 	if offset <= from {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (l *Log) flushTo(offset int64) error {
 			return l.failOn(err)
 		}
 	}
-	l.recoveryPoint.Store(min(offset, max(l.LogEndOffset(), from)))
+	l.recovery.flushed(min(offset, max(l.LogEndOffset(), from)))
 	l.lastFlushMs.Store(time.Now().UnixMilli())
 	return nil
 }

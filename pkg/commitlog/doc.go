@@ -9,9 +9,9 @@
 // is given to Config.After.
 //
 // Lock order: Log.mu, then Log.flushMu, then the locks of epochCache and of a
-// segment's files and indexes, then Log.marksMu. Readers take no lock of the
-// log: they load the list of segments and the marks, and hold a segment's
-// file open for as long as they use it.
+// segment's files and indexes, then Log.marksMu and that of the recovery point.
+// Readers take no lock of the log: they load the list of segments and the marks,
+// and hold a segment's file open for as long as they use it.
 //
 // # What is synced, and what that protects
 //

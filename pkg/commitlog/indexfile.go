@@ -69,7 +69,12 @@ func (x *indexFile) loadLocked() error {
 
 func (x *indexFile) createLocked() error {
 	x.entries, x.flushed, x.tail, x.loaded = 0, 0, nil, true
-	return x.resizeLocked(x.bytesMax)
+	if err := x.resizeLocked(x.bytesMax); err != nil {
+		return err
+	}
+	// The first page of entries is long in coming, if ever: a broker may have
+	// thousands of partitions that nobody writes to.
+	return x.closeFileLocked()
 }
 
 func (x *indexFile) openLocked() error {

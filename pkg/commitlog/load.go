@@ -25,7 +25,7 @@ func (l *Log) load(cfg Config) error {
 	if err := l.loadSegments(files, &cfg.Options); err != nil {
 		return err
 	}
-	l.recoveryPoint.Store(cfg.RecoveryPoint)
+	l.recovery.set(cfg.RecoveryPoint)
 	l.marks.start = cfg.LogStartOffset
 	if !cfg.CleanShutdown {
 		var err error
@@ -87,9 +87,9 @@ func (l *Log) settleEnd(cfg Config) (end int64, err error) {
 		l.segments.Store(&segmentList{s})
 	}
 	if cfg.CleanShutdown && found {
-		l.recoveryPoint.Store(end)
+		l.recovery.set(end)
 	} else {
-		l.recoveryPoint.Store(min(cfg.RecoveryPoint, end))
+		l.recovery.set(min(cfg.RecoveryPoint, end))
 	}
 	return end, nil
 }

@@ -92,10 +92,10 @@ type Log struct {
 	segments atomic.Pointer[segmentList]
 	topicID  atomic.Pointer[model.TopicID]
 
-	recoveryPoint atomic.Int64
-	lastFlushMs   atomic.Int64
-	failed        atomic.Bool
-	closed        atomic.Bool
+	recovery    recoveryPoint
+	lastFlushMs atomic.Int64
+	failed      atomic.Bool
+	closed      atomic.Bool
 
 	// mu makes one writer: it is held while records are appended, segments
 	// come and go and producers are noted, I/O included.
@@ -147,6 +147,9 @@ func Open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	l.topicID.Store(&id)
+	for _, segment := range *l.segments.Load() {
+		segment.closeFiles() // until somebody asks: most of many logs are idle
+	}
 	return l, nil
 }
 

@@ -44,7 +44,7 @@ func (l *Log) rollLocked(opts *Options, expected int64) error {
 			return err
 		}
 		// Its indexes have just changed, even if its records are on disk.
-		l.recoveryPoint.Store(min(l.recoveryPoint.Load(), active.base))
+		l.recovery.lower(active.base)
 	}
 	l.producers.mapEnd = offset
 	if err := l.takeSnapshotLocked(); err != nil {

@@ -39,7 +39,7 @@ func (l *Log) truncateLocked(offset int64) error {
 	if err := l.epochs.truncateFromEnd(offset); err != nil {
 		return err
 	}
-	l.recoveryPoint.Store(min(l.recoveryPoint.Load(), segments[keep-1].base)) // its indexes have changed
+	l.recovery.lower(segments[keep-1].base) // its indexes have changed
 	return l.endAtLocked(offset, min(offset, l.LogStartOffset()), opts)
 }
 
@@ -50,7 +50,7 @@ func (l *Log) endAtLocked(end, start int64, opts *Options) error {
 	l.marks.start = start
 	l.marksMu.Unlock()
 	l.setEndLocked(end)
-	l.recoveryPoint.Store(min(end, l.recoveryPoint.Load()))
+	l.recovery.lower(end)
 	if err := l.rebuildProducersLocked(end, false, opts); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (l *Log) restartLocked(offset int64) error {
 	l.marks.high = l.marks.end
 	l.marks.unstable = unknownPosition(-1)
 	l.marksMu.Unlock()
-	l.recoveryPoint.Store(min(offset, l.recoveryPoint.Load()))
+	l.recovery.lower(offset)
 	return nil
 }
 

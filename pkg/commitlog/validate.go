@@ -78,7 +78,7 @@ func (l *Log) checkClientBatch(b record.Batch) error {
 	case b.LastOffsetDelta() != b.Count()-1:
 		return kerr.InvalidRecord.With("Inconsistent batch offset range [%d, %d] and count of records %d in topic partition %s.",
 			b.BaseOffset(), b.LastOffset(), b.Count(), l.partition)
-	case b.HasProducerID() && (b.BaseSequence() < 0 || b.ProducerEpoch() < 0):
+	case b.HasProducerID() && b.BaseSequence() < 0:
 		return kerr.InvalidRecord.With("Invalid sequence number %d in record batch with producerId %d in topic partition %s.", b.BaseSequence(), b.ProducerID(), l.partition)
 	case b.Control():
 		return kerr.InvalidRecord.With("Clients are not allowed to write control records in topic partition %s.", l.partition)
@@ -98,18 +98,27 @@ func (l *Log) checkRecords(b record.Batch, opts *Options, now time.Time) (checke
 	}
 	c.rebuild = codec != opts.targetCodec(codec)
 	nowMs := now.UnixMilli()
+	earliest, latest := timestampsTaken(b, nowMs, opts)
+	keySizeMin := int32(-1)
+	if opts.Compact {
+		keySizeMin = 0
+	}
+	base, recount := b.BaseTimestamp(), codec != compress.None || c.rebuild
 	var refused *refusals
 	index := int32(0)
 	err := b.Walk(func(s record.Shape) error {
-		timestamp := b.RecordTimestamp(s)
+		timestamp := base + s.TimestampDelta
+		if timestamp < earliest || timestamp > latest || s.KeySize < keySizeMin {
+			// Perhaps one that must be refused: look again, at leisure.
+			if timestamp = b.RecordTimestamp(s); l.refuses(b, s, timestamp, nowMs, opts) {
+				refused = refused.add(l, b, s, index, nowMs, opts)
+			}
+		}
 		if timestamp > c.maxTimestamp {
 			c.maxTimestamp, c.maxDelta = timestamp, index
 		}
-		if s.OffsetDelta != index && (codec != compress.None || c.rebuild) {
+		if recount && s.OffsetDelta != index {
 			c.rebuild = true // the offsets must be counted anew
-		}
-		if l.refuses(b, s, timestamp, nowMs, opts) {
-			refused = refused.add(l, b, s, index, nowMs, opts)
 		}
 		index++
 		return nil
@@ -121,6 +130,16 @@ func (l *Log) checkRecords(b record.Batch, opts *Options, now time.Time) (checke
 		c.maxDelta = b.LastOffsetDelta()
 	}
 	return c, refused.err()
+}
+
+// timestampsTaken is a range of timestamps that no record is refused for;
+// what lies outside needs a closer look. It is empty when every record does.
+func timestampsTaken(b record.Batch, nowMs int64, opts *Options) (earliest, latest int64) {
+	distance := opts.TimestampDifferenceMaxMs
+	if b.LogAppendTime() || distance < 0 {
+		return math.MaxInt64, math.MinInt64
+	}
+	return max(0, nowMs-distance), nowMs + min(distance, math.MaxInt64-nowMs)
 }
 
 func (l *Log) refuses(b record.Batch, s record.Shape, timestamp, nowMs int64, opts *Options) bool {

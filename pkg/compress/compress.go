@@ -7,7 +7,8 @@
 // Callers are record and, through it, whoever reads records. Everything is
 // safe for concurrent use; compressors are pooled. No goroutines.
 //
-// Not here: the wrong lz4 header checksum of message format 0.
+// The wrong lz4 header checksum of message format 0 is put right by
+// RightLZ4Header, which the reader of that format calls first.
 package compress
 
 import (

@@ -126,17 +126,12 @@ func TestListeners(t *testing.T) {
 			require.Equal(t, row.bound, b.Listeners())
 			require.Equal(t, row.advertised, b.AdvertisedListeners())
 			require.Equal(t, row.interBroker, b.InterBrokerListener())
-			require.Equal(t, model.Plaintext, b.InterBrokerSecurityProtocol())
 		})
 	}
 }
 
-func TestPerListener(t *testing.T) {
-	b := parse(t, "max.connections=10", "listener.name.plaintext.max.connections=5", "listener.name.broken.max.connections=x",
-		"max.connections.per.ip.overrides=127.0.0.1:3, ::1:4")
-	require.Equal(t, 5, b.ListenerInt("PLAINTEXT", "max.connections"))
-	require.Equal(t, 10, b.ListenerInt("OTHER", "max.connections"))
-	require.Equal(t, 10, b.ListenerInt("BROKEN", "max.connections"))
+func TestPerIPOverrides(t *testing.T) {
+	b := parse(t, "max.connections.per.ip.overrides=127.0.0.1:3, ::1:4")
 	require.Equal(t, map[string]int{"127.0.0.1": 3, "::1": 4}, b.MaxConnectionsPerIPOverrides())
 }
 
@@ -194,7 +189,7 @@ func TestWarnings(t *testing.T) {
 		"log.retention.hours=5":                           "",
 		"producer.acks=1":                                 "",
 		"consumer.group.id=1":                             "",
-		"listener.name.internal.ssl.keystore.location=/x": "",
+		"listener.name.internal.ssl.keystore.location=/x": "s:2: listener.name.internal.ssl.keystore.location has no effect: settings of one listener alone are not implemented yet",
 		"gregor.something=1":                              "s:2: gregor.something is not a known setting and is ignored",
 		"config.providers=file":                           "s:2: config.providers has no effect: it belongs to the configuration providers, not implemented yet",
 	} {

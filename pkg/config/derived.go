@@ -142,9 +142,6 @@ func (b *Broker) ZooKeeperConnectionTimeoutMs() int {
 // InterBrokerProtocol is inter.broker.protocol.version.
 func (b *Broker) InterBrokerProtocol() Version { return b.protocolVersion }
 
-// LogMessageFormat is log.message.format.version.
-func (b *Broker) LogMessageFormat() Version { return b.formatVersion }
-
 // MaxConnectionsPerIPOverrides is max.connections.per.ip.overrides by host.
 func (b *Broker) MaxConnectionsPerIPOverrides() map[string]int {
 	overrides := make(map[string]int, len(b.perIPOverrides))
@@ -152,15 +149,4 @@ func (b *Broker) MaxConnectionsPerIPOverrides() map[string]int {
 		overrides[host] = count
 	}
 	return overrides
-}
-
-// ListenerInt returns an INT setting for one listener: with the prefix
-// listener.name.NAME. where it is given, else the broker's own.
-func (b *Broker) ListenerInt(listener, name string) int {
-	if text, ok := b.originals["listener.name."+strings.ToLower(listener)+"."+name]; ok {
-		if v, err := brokerKeyByName[name].parse(text); err == nil {
-			return int(v.number)
-		}
-	}
-	return b.Int(name)
 }

@@ -168,6 +168,3 @@ func (b *Broker) AdvertisedListeners() []model.Endpoint {
 // InterBrokerListener is the name of the listener that brokers use among
 // themselves.
 func (b *Broker) InterBrokerListener() string { return b.interBroker }
-
-// InterBrokerSecurityProtocol is what that listener speaks.
-func (b *Broker) InterBrokerSecurityProtocol() model.SecurityProtocol { return b.interBrokerSec }

@@ -49,7 +49,9 @@ func (b *Broker) warning(name string) string {
 		return name + " is ignored: " + removed[name]
 	case newer[name] != "":
 		return name + " is ignored: it came with Kafka " + newer[name]
-	case dynamicKey(name) != nil && !strings.HasPrefix(name, "listener.name."):
+	case strings.HasPrefix(name, "listener.name."):
+		return name + " has no effect: settings of one listener alone are not implemented yet"
+	case dynamicKey(name) != nil:
 		return name + " is ignored here: it is set with kafka-configs while the broker runs"
 	case pluginOf(name) != "":
 		return name + " has no effect: it belongs to " + pluginOf(name) + ", not implemented yet"
@@ -85,9 +87,9 @@ func pluginOf(name string) string {
 }
 
 // ofOtherRole reports whether a name is meant for somebody else who reads the
-// same file, or for one listener.
+// same file.
 func ofOtherRole(name string) bool {
-	for _, prefix := range []string{"producer.", "consumer.", "admin.", "listener.name.", "confluent.", "cruise.control."} {
+	for _, prefix := range []string{"producer.", "consumer.", "admin.", "confluent.", "cruise.control."} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

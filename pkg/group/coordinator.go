@@ -20,7 +20,7 @@ import (
 )
 
 // Topic is where groups and their offsets are kept.
-const Topic = "__consumer_offsets"
+const Topic = model.GroupMetadataTopic
 
 // Config is what a Coordinator is built from.
 type Config struct {

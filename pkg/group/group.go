@@ -81,10 +81,6 @@ func (m *member) isStatic() bool { return m.instance != nil }
 // of ours.
 func (m *member) isWaiting() bool { return (m.join != 0 || m.sync != 0) && !m.isNew }
 
-func (m *member) supports(protocol string) bool {
-	return slices.ContainsFunc(m.protocols, func(p Protocol) bool { return p.Name == protocol })
-}
-
 func (m *member) metadata(protocol string) []byte {
 	for _, p := range m.protocols {
 		if p.Name == protocol {

@@ -7,8 +7,9 @@
 // its group: the scheduler (work for later), the handler of failed
 // directories, and after Start one for each periodic task.
 //
-// Lock order: Manager.checkpointMu, then Manager.mu; neither is held while a
-// log is called, except that checkpointMu is held while its files are written.
+// Lock order: Manager.creating, which is held while a log is made, then
+// Manager.checkpointMu, which is held while checkpoint files are written, then
+// Manager.mu, which is held for memory work only.
 //
 // Files of a log directory, besides the partitions: .lock, meta.properties,
 // .kafka_cleanshutdown, and the text files of checkpoint.go.

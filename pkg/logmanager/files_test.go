@@ -382,3 +382,14 @@ func TestShutdownWithoutLoadKeepsTheMark(t *testing.T) {
 	_, err = os.Stat(filepath.Join(dir, cleanShutdownFile))
 	require.False(t, errors.Is(err, os.ErrNotExist))
 }
+
+func TestUnreadableDirectoriesAreNamedWithTheReason(t *testing.T) {
+	file, empty := filepath.Join(t.TempDir(), "file"), t.TempDir()
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	md, missing, offline, err := ReadBrokerMetadata(vfs.OS, []string{file, empty})
+	require.NoError(t, err)
+	require.Nil(t, md)
+	require.Equal(t, []string{empty}, missing)
+	require.Len(t, offline, 1)
+	require.ErrorContains(t, offline[file], "not a directory")
+}

@@ -298,9 +298,10 @@ func (m *Manager) create(tp model.TopicPartition, dir string) (*commitlog.Log, e
 
 func (m *Manager) config(tp model.TopicPartition, path string) commitlog.Config {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	optionsOf := m.topicOptions
+	m.mu.Unlock()
 	dir := filepath.Dir(path)
-	return commitlog.Config{FS: m.fs, Dir: path, Partition: tp, Options: m.topicOptions(tp.Topic), Loggers: m.opts.Loggers,
+	return commitlog.Config{FS: m.fs, Dir: path, Partition: tp, Options: optionsOf(tp.Topic), Loggers: m.opts.Loggers,
 		After: m.schedule.after, OnFailure: func(err error) { m.fail(dir, err) }}
 }
 
@@ -308,6 +309,9 @@ func (m *Manager) config(tp model.TopicPartition, path string) commitlog.Config 
 func (m *Manager) dirsByLogs() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(m.live) == 1 {
+		return slices.Clone(m.live) // without a look at thousands of logs
+	}
 	count := map[string]int{}
 	for _, l := range m.logs {
 		count[l.ParentDir()]++

@@ -67,3 +67,20 @@ func TestLogsSurviveARestart(t *testing.T) {
 		})
 	}
 }
+
+// Settings may have to be fetched from afar: nobody waits for them but who
+// makes the log.
+func TestSettingsAreAskedForWithoutTheLock(t *testing.T) {
+	m, err := New(Options{Dirs: []string{"/a"}, FS: vfs.NewMem()})
+	require.NoError(t, err)
+	t.Cleanup(func() { m.Shutdown() })
+	asked := 0
+	require.NoError(t, m.Load(context.Background(), func(topic string) commitlog.Options {
+		asked++
+		require.Nil(t, m.Get(model.TopicPartition{Topic: topic}))
+		return commitlog.DefaultOptions()
+	}))
+	_, err = m.GetOrCreate(model.TopicPartition{Topic: "t"}, true, model.TopicID{})
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+}

@@ -38,9 +38,10 @@ const metaPropertiesFile = "meta.properties"
 
 // ReadBrokerMetadata reads meta.properties of every log directory. nil
 // metadata means that no directory has one; missing lists the directories
-// without, offline those that cannot be read. Directories that disagree are
-// fatal.
-func ReadBrokerMetadata(fsys vfs.FS, dirs []string) (found *BrokerMetadata, missing, offline []string, err error) {
+// without, offline those that cannot be read, with the reason. Directories
+// that disagree are fatal.
+func ReadBrokerMetadata(fsys vfs.FS, dirs []string) (found *BrokerMetadata, missing []string, offline map[string]error, err error) {
+	offline = map[string]error{}
 	var described []string
 	differ := false
 	for _, dir := range dirs {
@@ -53,7 +54,7 @@ func ReadBrokerMetadata(fsys vfs.FS, dirs []string) (found *BrokerMetadata, miss
 		case errors.As(err, &broken):
 			return nil, nil, nil, err
 		case err != nil:
-			offline = append(offline, dir)
+			offline[dir] = err
 			continue
 		}
 		described = append(described, fmt.Sprintf("- %s -> {broker.id=%d, version=0, cluster.id=%s}\n", dir, md.BrokerID, md.ClusterID))

@@ -71,3 +71,9 @@ func TestEndpoints(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, "UNKNOWN", SecurityProtocol(9).String())
 }
+
+func TestInternalTopics(t *testing.T) {
+	require.True(t, IsInternalTopic("__consumer_offsets"))
+	require.True(t, IsInternalTopic("__transaction_state"))
+	require.False(t, IsInternalTopic("__mine"))
+}

@@ -17,6 +17,8 @@
 // sendfile(2) with an explicit offset (so that many answers may share one
 // open file). A region is released exactly once, whatever happens.
 //
-// Locks: Server.mu guards the table of connections; it is held for no I/O.
+// Locks: limits.mu guards the table of connections, strangers.mu who was named
+// lately; both are leaves and held for no I/O.
+//
 // Not here: what an API means (api), TLS and SASL (auth).
 package network

@@ -26,7 +26,8 @@
 // Base offset and leader epoch are stamped by the leader without touching the
 // CRC. A batch torn by a crash fails the length or the CRC.
 //
-// Not here: message formats 0 and 1, beyond recognising them (ErrOldFormat).
+// Messages of formats 0 and 1 are OldMessage, which is read only; Split knows
+// them as ErrOldFormat.
 package record
 
 import (

@@ -141,15 +141,74 @@ func (b Batch) Walk(visit func(Shape) error) error {
 		return err
 	}
 	for n := b.Count(); n > 0; n-- {
-		shape, err := in.recordShape()
-		if err != nil {
-			return err
+		shape, ok := in.plainShape()
+		if !ok {
+			var err error
+			if shape, err = in.recordShape(); err != nil {
+				return err
+			}
 		}
 		if err := visit(shape); err != nil {
 			return err
 		}
 	}
 	return in.atEnd()
+}
+
+// plainShape is recordShape for what most records are: all of it in memory,
+// no headers, numbers of few bytes. It reports false for any other record,
+// also a broken one, and then has read nothing.
+//
+// Hot path: every record that is produced without compression.
+func (in *source) plainShape() (shape Shape, ok bool) {
+	b := in.buf
+	size, at := shortVarint(b, in.at)
+	end := at + int(size)
+	if at < 0 || size < 0 || end > len(b) || in.stream != nil {
+		return shape, false
+	}
+	timestampDelta, at := shortVarint(b, at+1) // behind the attributes
+	shape.TimestampDelta = int64(timestampDelta)
+	shape.OffsetDelta, at = shortVarint(b, at)
+	shape.KeySize, at = shortVarint(b, at)
+	if at < 0 || shape.KeySize < -1 {
+		return shape, false
+	}
+	shape.ValueSize, at = shortVarint(b, at+max(0, int(shape.KeySize)))
+	if at < 0 || shape.ValueSize < -1 {
+		return shape, false
+	}
+	at += max(0, int(shape.ValueSize))
+	if at != end-1 || b[at] != 0 { // the number of headers
+		return shape, false
+	}
+	in.at = end
+	return shape, true
+}
+
+// shortVarint reads a zigzag varint of at most three bytes at a place and
+// tells the place behind it; -1, which it also takes for a place, when there
+// is none.
+func shortVarint(b []byte, at int) (v int32, next int) {
+	if uint(at) >= uint(len(b)) {
+		return 0, -1
+	}
+	u := uint32(b[at])
+	if u < 0x80 {
+		return int32(u>>1) ^ -int32(u&1), at + 1
+	}
+	if at+2 >= len(b) {
+		return 0, -1
+	}
+	u = u&0x7f | uint32(b[at+1])<<7
+	if u < 0x80<<7 {
+		return int32(u>>1) ^ -int32(u&1), at + 2
+	}
+	u = u&0x3fff | uint32(b[at+2])<<14
+	if u < 0x80<<14 {
+		return int32(u>>1) ^ -int32(u&1), at + 3
+	}
+	return 0, -1
 }
 
 // recordShape reads one record and skips what it carries.

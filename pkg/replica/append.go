@@ -81,7 +81,7 @@ func (m *Manager) Await(ctx context.Context, req *AppendRequest) {
 // append does one append and leaves settled what needs no waiting.
 func (m *Manager) append(req *AppendRequest, a *Append) {
 	a.Info = commitlog.AppendInfo{FirstOffset: -1, LastOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
-	if !req.Internal && IsInternalTopic(a.Topic) {
+	if !req.Internal && model.IsInternalTopic(a.Topic) {
 		a.Err = kerr.InvalidTopicException.With("Cannot append to internal topic %s", a.Topic)
 	} else if a.partition, a.Err = m.Partition(a.TopicPartition); a.Err == nil {
 		var advanced bool
@@ -169,15 +169,4 @@ func RecordErrors(err error) ([]commitlog.RecordError, bool) {
 		return refused.Records, true
 	}
 	return nil, false
-}
-
-// Names of the topics that only brokers write to.
-const (
-	GroupMetadataTopic    = "__consumer_offsets"
-	TransactionStateTopic = "__transaction_state"
-)
-
-// IsInternalTopic reports whether only brokers write to the topic.
-func IsInternalTopic(topic string) bool {
-	return topic == GroupMetadataTopic || topic == TransactionStateTopic
 }

@@ -236,3 +236,26 @@ func TestLogThatIsMissing(t *testing.T) {
 	b.apply(leaderAndIsr(7, alone(1, 0)))
 	require.NotContains(t, strings.Join(b.out.take(), "\n"), "WARN")
 }
+
+// The settings of a new partition may come from afar: who produces to others
+// does not wait for them, and a change meanwhile counts.
+func TestSettingsAreAskedForWhileOthersGoOn(t *testing.T) {
+	b := newBroker(t)
+	b.live(2, 1)
+	b.apply(leaderAndIsr(7, alone(0, 0)))
+	b.asked = func(topic string) {
+		produced := make(chan error, 1)
+		go func() { produced <- b.put(0, 1, 0, "x").Err }()
+		select {
+		case err := <-produced:
+			require.NoError(t, err)
+		case <-time.After(5 * time.Second):
+			require.Fail(t, "a produce waits for the settings of another partition")
+		}
+		b.UpdateTopicSettings(topic, TopicSettings{MinInSyncReplicas: 2})
+	}
+	require.Equal(t, "t-1=NONE", b.apply(leaderAndIsr(7, alone(1, 0))))
+	p, err := b.Partition(tp(1))
+	require.NoError(t, err)
+	require.Equal(t, 2, p.Settings().MinInSyncReplicas)
+}

@@ -213,15 +213,24 @@ func (m *Manager) wake(tp model.TopicPartition) {
 	m.fetches.Wake(tp)
 }
 
-// host returns the partition, entering it when it is new.
+// host returns the partition, entering it when it is new. changes is held. The
+// settings, which may have to be read from afar, are asked for when the map is
+// free again: everybody who produces or fetches needs that. Until they are
+// there the partition has no log. A change of them meanwhile is newer.
 func (m *Manager) host(tp model.TopicPartition) *Partition {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p, ok := m.partitions[tp]
-	if !ok {
-		p = m.newPartition(tp)
-		m.partitions[tp] = p
+	m.mu.RLock()
+	p := m.partitions[tp]
+	m.mu.RUnlock()
+	if p != nil {
+		return p
 	}
+	p = m.newPartition(tp)
+	none := p.settings.Load()
+	m.mu.Lock()
+	m.partitions[tp] = p
+	m.mu.Unlock()
+	settings := m.options.Settings(tp.Topic)
+	p.settings.CompareAndSwap(none, &settings)
 	return p
 }
 

@@ -73,8 +73,7 @@ func (m *Manager) newPartition(tp model.TopicPartition) *Partition {
 		leaderEpoch:    model.NoLeaderEpoch,
 		remote:         map[model.BrokerID]*remoteReplica{},
 	}
-	settings := m.options.Settings(tp.Topic)
-	p.settings.Store(&settings)
+	p.settings.Store(&TopicSettings{})
 	return p
 }
 

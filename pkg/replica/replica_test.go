@@ -64,12 +64,12 @@ type broker struct {
 	dirs    []string
 	news    []LeadershipChange
 	deleted []model.TopicPartition
-	least   int // min.insync.replicas
+	least   int                // min.insync.replicas
+	asked   func(topic string) // when settings are asked for; may be nil
 	request int32
 
 	protocol config.Version
 	lagMax   time.Duration
-	states   *znodes
 	nodes    *znodes
 	dialer   atomic.Pointer[*wires] // nil while nobody can be reached
 }
@@ -83,7 +83,7 @@ func newBrokerOf(t testing.TB, id model.BrokerID, protocol config.Version) *brok
 }
 
 func newBrokerWith(t testing.TB, id model.BrokerID, protocol config.Version, lagMax time.Duration, states *znodes) *broker {
-	b := &broker{t: t, id: id, out: &lines{}, least: 1, dirs: []string{t.TempDir(), t.TempDir()}, protocol: protocol, lagMax: lagMax, states: states}
+	b := &broker{t: t, id: id, out: &lines{}, least: 1, dirs: []string{t.TempDir(), t.TempDir()}, protocol: protocol, lagMax: lagMax, nodes: states}
 	b.start(b.dirs)
 	t.Cleanup(b.stop)
 	return b
@@ -99,13 +99,19 @@ func (b *broker) start(dirs []string) {
 	b.cache = metadata.New(b.id, "cluster", logging.Discard())
 	b.Manager = New(Options{
 		BrokerID: b.id, Logs: logs, Metadata: b.cache, TopicIDs: true, Loggers: loggers,
-		BrokerEpoch:        func() model.BrokerEpoch { return 50 },
-		Settings:           func(string) TopicSettings { return TopicSettings{MinInSyncReplicas: b.least} },
+		BrokerEpoch: func() model.BrokerEpoch { return 50 },
+		Settings: func(topic string) TopicSettings {
+			settings := TopicSettings{MinInSyncReplicas: b.least}
+			if b.asked != nil {
+				b.asked(topic)
+			}
+			return settings
+		},
 		CheckpointInterval: 20 * time.Millisecond,
 		LagTimeMax:         b.lagMax,
 		Listener:           "PLAINTEXT",
 		Versions:           PeerVersionsFor(b.protocol),
-		States:             b.states,
+		States:             b.nodes,
 		Fetching: FetchingOptions{Fetchers: func() int { return 1 }, MaxWait: 20 * time.Millisecond, MinBytes: 1,
 			ResponseMaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20, Backoff: 5 * time.Millisecond, SocketTimeout: 10 * time.Second},
 		OnLeadership: func(c LeadershipChange) { b.news = append(b.news, c) },

@@ -172,30 +172,33 @@ func parseEndpoint(text string) (model.Endpoint, error) {
 	return model.Endpoint{Listener: listener, Host: host, Port: int32(n)}, nil
 }
 
-// BrokerIDs lists the registered brokers in order of their ids.
+// BrokerIDs lists the registered brokers in order of their ids. It returns the
+// good ones together with an ErrBadData for names that are no ids.
 func (s *Store) BrokerIDs(ctx context.Context) ([]model.BrokerID, error) {
 	names, err := s.sortedChildren(ctx, BrokerIDsPath)
 	if err != nil {
 		return nil, err
 	}
 	var ids []model.BrokerID
+	var bad []error
 	for _, name := range names {
 		n, err := strconv.ParseInt(name, 10, 32)
 		if err != nil {
-			return nil, badData(BrokerIDsPath+"/"+name, "the name is not a broker id")
+			bad = append(bad, badData(BrokerIDsPath+"/"+name, "the name is not a broker id"))
+			continue
 		}
 		ids = append(ids, model.BrokerID(n))
 	}
 	slices.Sort(ids)
-	return ids, nil
+	return ids, errors.Join(bad...)
 }
 
 // Brokers reads all registrations, in order of ids, with their epochs. It
 // returns the good ones together with an ErrBadData for others.
 func (s *Store) Brokers(ctx context.Context) ([]BrokerInfo, error) {
-	ids, err := s.BrokerIDs(ctx)
-	if err != nil {
-		return nil, err
+	ids, badNames := s.BrokerIDs(ctx)
+	if badNames != nil && !errors.Is(badNames, ErrBadData) {
+		return nil, badNames
 	}
 	paths := make([]string, len(ids))
 	for i, id := range ids {
@@ -205,10 +208,8 @@ func (s *Store) Brokers(ctx context.Context) ([]BrokerInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	var (
-		brokers []BrokerInfo
-		bad     []error
-	)
+	var brokers []BrokerInfo
+	bad := []error{badNames}
 	for i, r := range results {
 		b, found, err := brokerOf(ids[i], r)
 		if err != nil {

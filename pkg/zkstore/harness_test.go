@@ -102,10 +102,10 @@ func (p *proxy) accept() {
 			return
 		}
 		p.accepted.Add(1)
-		//lint:ignore SA2001 while a session is being closed, its owner must wait
-		p.gate.Lock()
+		p.gate.Lock() // while a session is being closed, its owner must wait
+		refuse := p.refuse.Load()
 		p.gate.Unlock()
-		if p.refuse.Load() {
+		if refuse {
 			client.Close()
 			continue
 		}

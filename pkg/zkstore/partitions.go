@@ -59,24 +59,16 @@ func (s *Store) PartitionStates(ctx context.Context, tps []model.TopicPartition)
 		return nil, err
 	}
 	states := make(map[model.TopicPartition]PartitionState, len(tps))
-	var bad []error
-	for i, r := range results {
-		if errors.Is(r.err, ErrNoNode) {
-			continue
-		}
-		if r.err != nil {
-			bad = append(bad, r.err)
-			continue
-		}
+	err = eachPresent(results, func(i int, r result) error {
 		state, err := decodePartitionState(tps[i], r.data)
 		if err != nil {
-			bad = append(bad, err)
-			continue
+			return err
 		}
 		state.ZkVersion = model.PartitionEpoch(r.stat.Version)
 		states[tps[i]] = state
-	}
-	return states, errors.Join(bad...)
+		return nil
+	})
+	return states, err
 }
 
 // CreatePartitionStates makes the znodes of new partitions with their first

@@ -197,6 +197,22 @@ func (s *Store) getAll(ctx context.Context, paths []string) ([]result, error) {
 	return s.batch(ctx, ops)
 }
 
+// eachPresent hands the results of nodes that exist to decode and joins what
+// is wrong with them and with the others.
+func eachPresent(results []result, decode func(i int, r result) error) error {
+	var bad []error
+	for i, r := range results {
+		err := r.err
+		if err == nil {
+			err = decode(i, r)
+		}
+		if err != nil && !errors.Is(err, ErrNoNode) {
+			bad = append(bad, err)
+		}
+	}
+	return errors.Join(bad...)
+}
+
 // sortedChildren is the children of a node, none when it is absent.
 func (s *Store) sortedChildren(ctx context.Context, path string) ([]string, error) {
 	names, _, err := s.children(ctx, path)

@@ -2,11 +2,14 @@ package zkstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -107,6 +110,33 @@ func openSession(parent *lifecycle.Group, opts Options, servers []string, chroot
 	return s, nil
 }
 
+// explainDial says why a connection could not be made.
+func (s *session) explainDial(address string, err error) {
+	host, port, _ := net.SplitHostPort(address)
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		s.opts.Loggers.Logger("org.apache.zookeeper.client.StaticHostProvider").WithError(&unknownHost{dns}).
+			Errorf("Unable to resolve address: %s/<unresolved>:%s", host, port)
+		return
+	}
+	server, reason := address, err.Error()
+	var op *net.OpError
+	if errors.As(err, &op) && op.Addr != nil {
+		server = host + "/" + op.Addr.String()
+	}
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		reason = number.Error()
+	}
+	s.log.Infof("Socket error occurred: %s: %s", server, strings.ToUpper(reason[:1])+reason[1:])
+}
+
+// unknownHost is shown as Java shows it.
+type unknownHost struct{ dns *net.DNSError }
+
+func (e *unknownHost) Error() string     { return e.dns.Name + ": " + e.dns.Err }
+func (e *unknownHost) JavaClass() string { return "java.net.UnknownHostException" }
+
 // dial makes one connection. The library's own time limit of a second is
 // replaced by a third of the session timeout.
 func (s *session) dial(network, address string, _ time.Duration) (net.Conn, error) {
@@ -121,7 +151,7 @@ func (s *session) dial(network, address string, _ time.Duration) (net.Conn, erro
 	defer cancel()
 	raw, err := s.opts.Dial(ctx, network, address)
 	if err != nil {
-		s.log.Debugf("Connecting to server %s failed: %v", address, err)
+		s.explainDial(address, err)
 		s.mu.Lock()
 		s.failedDials++
 		s.signalLocked()

@@ -40,6 +40,7 @@ const (
 //   - the answer to the connect request is read for session id and
 //     negotiated timeout, and a second session on the same Conn is refused;
 //   - the time of the last frame is noted, for the expiry timer;
+//   - a write that fails closes the connection, and the next read tells;
 //   - frames are read whole and checked before the library decodes them,
 //     because a negative length in them would end the process.
 //
@@ -83,7 +84,15 @@ func (c *socket) Write(b []byte) (int, error) {
 			c.mu.Unlock()
 		}
 	}
-	return c.Conn.Write(b)
+	// The library answers a request that cannot be written at once, and again
+	// when it gives up the connection; for a request that has waited for the
+	// end of the session there is no room for that answer, and the library
+	// would wait for ever. The closed connection fails the next read instead,
+	// and every request in flight with it.
+	if _, err := c.Conn.Write(b); err != nil {
+		c.Conn.Close()
+	}
+	return len(b), nil
 }
 
 // checkConnect refuses to ask for a second session on one Conn. The request:

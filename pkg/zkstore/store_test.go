@@ -190,6 +190,18 @@ func TestBrokerRegistration(t *testing.T) {
 	require.ErrorIs(t, err, zkstore.ErrBadData)
 	require.ErrorContains(t, err, "/brokers/ids/5")
 	require.Len(t, brokers, 1)
+
+	// Nor does a name that is no id hide the brokers: a controller would take
+	// them all for dead.
+	_, err = raw.Create(ctx, "/brokers/ids/note", nil, 0, world())
+	require.NoError(t, err)
+	brokers, err = s.Brokers(ctx)
+	require.ErrorIs(t, err, zkstore.ErrBadData)
+	require.ErrorContains(t, err, "/brokers/ids/note")
+	require.Len(t, brokers, 1)
+	ids, err = s.BrokerIDs(ctx)
+	require.ErrorIs(t, err, zkstore.ErrBadData)
+	require.Equal(t, []model.BrokerID{0, 5}, ids)
 }
 
 // A broker killed without a goodbye and started again within its session

@@ -116,24 +116,16 @@ func (s *Store) TopicAssignments(ctx context.Context, topics []string) (map[stri
 		return nil, err
 	}
 	assignments := make(map[string]TopicAssignment, len(topics))
-	var bad []error
-	for i, r := range results {
-		if errors.Is(r.err, ErrNoNode) {
-			continue
-		}
-		if r.err != nil {
-			bad = append(bad, r.err)
-			continue
-		}
+	err = eachPresent(results, func(i int, r result) error {
 		a, err := decodeTopic(topics[i], r.data)
 		if err != nil {
-			bad = append(bad, err)
-			continue
+			return err
 		}
 		a.ZkVersion = r.stat.Version
 		assignments[topics[i]] = a
-	}
-	return assignments, errors.Join(bad...)
+		return nil
+	})
+	return assignments, err
 }
 
 // TopicAssignment reads one topic; found is false when there is none.

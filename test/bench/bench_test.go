@@ -46,19 +46,44 @@ func (p *pair) turns(runs int, measure func(s *side) float64) (ours, theirs floa
 	return median(figures[0]), median(figures[1])
 }
 
-// turns2 is turns for two figures of one measurement.
-func (p *pair) turns2(runs int, measure func(s *side) (float64, float64)) (first, second [2]float64) {
-	var a, b [2][]float64
+// cost is what a run of a load took of a broker, by the unit of the load.
+type cost struct {
+	cpu  float64 // seconds
+	user float64 // of it not in the kernel
+	rate float64 // units per second
+}
+
+// costs is turns for whole costs: the median of each part.
+func (p *pair) costs(runs int, measure func(s *side) cost) (medians [2]cost) {
+	var all [2][]cost
 	for range runs {
 		for i, s := range p {
-			x, y := measure(s)
-			a[i], b[i] = append(a[i], x), append(b[i], y)
+			all[i] = append(all[i], measure(s))
 		}
 	}
 	for i := range p {
-		first[i], second[i] = median(a[i]), median(b[i])
+		part := func(of func(c cost) float64) float64 {
+			var figures []float64
+			for _, c := range all[i] {
+				figures = append(figures, of(c))
+			}
+			return median(figures)
+		}
+		medians[i] = cost{
+			cpu:  part(func(c cost) float64 { return c.cpu }),
+			user: part(func(c cost) float64 { return c.user }),
+			rate: part(func(c cost) float64 { return c.rate }),
+		}
 	}
-	return first, second
+	return medians
+}
+
+// costOf runs a load of so many units.
+func costOf(s *side, units float64, load func()) cost {
+	cpu, user, began := s.cpu(), s.user(), time.Now()
+	load()
+	took := time.Since(began)
+	return cost{(s.cpu() - cpu).Seconds() / units, (s.user() - user).Seconds() / units, units / took.Seconds()}
 }
 
 func script(name string) string { return filepath.Join(home(), "bin", name) }

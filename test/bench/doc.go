@@ -11,6 +11,8 @@
 // CPU is user and system time of the whole broker process; memory is what is
 // resident. A figure is the median of several runs, and between two runs of
 // one broker lies one of the other, so that a machine that slows down slows
-// both. `make bench` takes some minutes; test/bench/run.sh -run
+// both. Most of what producing costs is the kernel's, whoever asks it; for that
+// reason the same load also goes to a bare server, which only reads, sums up,
+// writes and answers. `make bench` takes some minutes; test/bench/run.sh -run
 // 'TestBench/produce' takes one group of rows.
 package bench

@@ -156,6 +156,19 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
+// user is the part of cpu that is not the kernel's.
+func (p *process) user() time.Duration {
+	p.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	require.NoError(p.t, err)
+	// The name, which may hold anything, is in brackets; utime is the
+	// fourteenth field, in hundredths of a second.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	ticks, err := strconv.Atoi(fields[14-3])
+	require.NoError(p.t, err)
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
 // resident is the process's memory in bytes, of files mapped too.
 func (p *process) resident() float64 { return p.status("VmRSS:") }
 

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -89,23 +88,17 @@ func kcat(t *testing.T, tb *table, p *pair) {
 	input := lines(t, count)
 	round := 0
 	var wall [2][]float64
-	produced, producedCPU := p.turns2(3, func(s *side) (float64, float64) {
+	got := p.costs(3, func(s *side) cost {
 		topic := fmt.Sprintf("kcat-%d", round)
+		c := s.connect(t)
+		c.create(topic, 1)
+		produced := costOf(s, 1, func() { run(t, open(t, input), nil, program, "-P", "-b", s.address, "-t", topic) })
+		consumed := run(t, nil, io.Discard, program, "-C", "-b", s.address, "-t", topic, "-o", "beginning", "-e", "-q")
+		wall[round%2] = append(wall[round%2], consumed.wall.Seconds())
 		round++
-		s.connect(t).create(topic, 1)
-		before := s.cpu()
-		got := run(t, open(t, input), nil, program, "-P", "-b", s.address, "-t", topic)
-		cpu := (s.cpu() - before).Seconds()
-		began := time.Now()
-		run(t, nil, io.Discard, program, "-C", "-b", s.address, "-t", topic, "-o", "beginning", "-e", "-q")
-		i := 0
-		if s.name == theirs {
-			i = 1
-		}
-		wall[i] = append(wall[i], time.Since(began).Seconds())
-		return got.wall.Seconds(), cpu
+		return produced
 	})
-	tb.add(t, "kcat produces 1M lines", "s", produced[0], produced[1], goal{})
-	tb.add(t, "", "broker CPU s", producedCPU[0], producedCPU[1], goal{})
+	tb.add(t, "kcat produces 1M lines", "s", 1/got[0].rate, 1/got[1].rate, goal{})
+	tb.add(t, "", "broker CPU s", got[0].cpu, got[1].cpu, goal{})
 	tb.add(t, "kcat consumes 1M lines", "s", median(wall[0]), median(wall[1]), goal{})
 }

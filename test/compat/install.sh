@@ -24,16 +24,16 @@ python3 -c 'import venv, ensurepip' 2>/dev/null || apt-get install -y -q --no-in
 need_python() { # DIRECTORY PACKAGE...
 	venv=$cache/python-$1
 	shift
-	[ -e "$venv/complete" ] && return
+	[ "$(cat "$venv/complete" 2>/dev/null)" = "$*" ] && return
 	rm -rf "$venv"
 	python3 -m venv "$venv" >&2
 	"$venv/bin/pip" install -q --disable-pip-version-check "$@" >&2
-	touch "$venv/complete"
+	echo "$*" >"$venv/complete"
 }
 
 need_python kafka-python-1.4.7 'kafka-python==1.4.7' 'six==1.16.0' 'setuptools==75.3.0'
 need_python kafka-python-2.0.2 'kafka-python==2.0.2' 'six==1.16.0' 'setuptools==75.3.0'
-need_python current 'kafka-python==2.2.15' 'confluent-kafka==2.11.1' 'kazoo==2.10.0'
+need_python current 'kafka-python==3.0.12' 'confluent-kafka==2.16.1' 'kazoo==2.11.0'
 
 if [ ! -e "$cache/node/complete" ]; then
 	mkdir -p "$cache/node"

@@ -312,7 +312,7 @@ func TestQuickStart(t *testing.T) {
 	require.FileExists(t, filepath.Join(d.Data, ".kafka_cleanshutdown"))
 	q = start(t, "quickstart", quick)
 	q.await("Ctrl+C stops everything.")
-	require.Equal(t, "test\n", bin("", "kafka-topics.sh", "--list", "--zookeeper", d.ZooKeeper).Stdout)
+	require.Equal(t, "__consumer_offsets\ntest\n", bin("", "kafka-topics.sh", "--list", "--zookeeper", d.ZooKeeper).Stdout)
 	require.Equal(t, 143, q.stop())
 }
 

@@ -41,26 +41,24 @@ func encodeStat(e *jute.Encoder, n *tree.Node) {
 }
 
 func (s *Server) getData(r *request) {
-	var q jute.PathWatchRequest
-	if q.Decode(r.body) != nil {
-		s.reply(r, jute.MarshallingError, nil)
-		return
-	}
-	n, code := s.readable(r, q.Path, jute.PermRead)
-	if code != jute.OK {
-		s.reply(r, code, nil)
-		return
-	}
-	if q.Watch {
-		s.watches.Add(tree.DataWatches, q.Path, r.c)
-	}
-	s.reply(r, jute.OK, func(e *jute.Encoder) {
+	s.readWatched(r, tree.DataWatches, func(e *jute.Encoder, _ string, n *tree.Node) {
 		e.Buffer(n.Data)
 		encodeStat(e, n)
 	})
 }
 
 func (s *Server) getChildren(r *request) {
+	s.readWatched(r, tree.ChildWatches, func(e *jute.Encoder, path string, n *tree.Node) {
+		e.Strings(s.tree.Children(path))
+		if r.op == jute.OpGetChildren2 {
+			encodeStat(e, n)
+		}
+	})
+}
+
+// readWatched answers with what encode makes of a node that must be there, and
+// leaves a watch on it if the request asks for one.
+func (s *Server) readWatched(r *request, kind tree.WatchKind, encode func(e *jute.Encoder, path string, n *tree.Node)) {
 	var q jute.PathWatchRequest
 	if q.Decode(r.body) != nil {
 		s.reply(r, jute.MarshallingError, nil)
@@ -72,14 +70,9 @@ func (s *Server) getChildren(r *request) {
 		return
 	}
 	if q.Watch {
-		s.watches.Add(tree.ChildWatches, q.Path, r.c)
+		s.watches.Add(kind, q.Path, r.c)
 	}
-	s.reply(r, jute.OK, func(e *jute.Encoder) {
-		e.Strings(s.tree.Children(q.Path))
-		if r.op == jute.OpGetChildren2 {
-			encodeStat(e, n)
-		}
-	})
+	s.reply(r, jute.OK, func(e *jute.Encoder) { encode(e, q.Path, n) })
 }
 
 // getACL shows the hashes of digest entries only to who may set the list.
