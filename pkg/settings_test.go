@@ -30,7 +30,6 @@ var settingsApart = map[string]string{
 	"log.cleaner.max.compaction.lag.ms":        "as max.compaction.lag.ms",
 	"log.cleaner.threads":                      "a change of it is checked",
 	"log.message.format.version":               "it is shown as a topic's default",
-	"replica.lag.time.max.ms":                  "partitions know it, and nothing replicates",
 	"transaction.state.log.min.isr":            "the topic can be created by its name, and nobody writes to it",
 	"transaction.state.log.replication.factor": "as transaction.state.log.min.isr",
 	"transaction.state.log.num.partitions":     "as transaction.state.log.min.isr",

@@ -11,6 +11,7 @@ import (
 
 	"gregor/pkg/commitlog"
 	"gregor/pkg/compress"
+	"gregor/pkg/config"
 	"gregor/pkg/logging"
 	"gregor/pkg/logmanager"
 	"gregor/pkg/metadata"
@@ -66,6 +67,7 @@ func newDataPlane(t testing.TB, failedDirs ...string) *dataPlane {
 		Settings:           func(string) replica.TopicSettings { return p.settings },
 		CheckpointInterval: time.Hour,
 		LagTimeMax:         30 * time.Second,
+		Versions:           replica.PeerVersionsFor(config.IBP_2_8_IV1),
 		OnLeadership:       func(c replica.LeadershipChange) { p.changes = append(p.changes, c) },
 		OnDeleted:          func(d []model.TopicPartition) { p.deleted = append(p.deleted, d...) },
 	})

@@ -138,9 +138,13 @@ func (f *fetcher) run() {
 	}
 }
 
+// restMin keeps a fetcher that has nothing to do from spinning when
+// replica.fetch.backoff.ms is 0.
+const restMin = 10 * time.Millisecond
+
 // rest waits until there is something to do or the backoff has passed.
 func (f *fetcher) rest() {
-	timer := time.NewTimer(f.manager.options.Fetching.Backoff)
+	timer := time.NewTimer(max(f.manager.options.Fetching.Backoff, restMin))
 	defer timer.Stop()
 	select {
 	case <-f.wake:

@@ -14,7 +14,7 @@ import (
 // FetchingOptions say how to fetch from leaders; the comments name Kafka's
 // keys.
 type FetchingOptions struct {
-	Fetchers          func() int    // num.replica.fetchers
+	Fetchers          func() int    // num.replica.fetchers; one when nil
 	MaxWait           time.Duration // replica.fetch.wait.max.ms
 	MinBytes          int           // replica.fetch.min.bytes
 	ResponseMaxBytes  int           // replica.fetch.response.max.bytes
@@ -104,7 +104,10 @@ func (f *fetchers) add(list []following) {
 	if len(list) == 0 {
 		return
 	}
-	count := f.manager.options.Fetching.Fetchers()
+	count := 1
+	if configured := f.manager.options.Fetching.Fetchers; configured != nil {
+		count = configured()
+	}
 	groups := map[fetcherKey][]following{}
 	for _, n := range list {
 		key := fetcherKey{n.leader, fetcherID(n.partition.TopicPartition, count)}
