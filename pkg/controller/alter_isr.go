@@ -80,6 +80,9 @@ func (m *machine) alterISR(id model.BrokerID, epoch model.BrokerEpoch, changes [
 	}
 	order := sortedPartitions(maps.Keys(asked))
 	m.announceISRs(order)
+	if err := m.expelOffline(id, proposed, results); err != nil {
+		return nil, err
+	}
 	list := make([]ISRResult, len(order))
 	for i, tp := range order {
 		list[i] = results[tp]
@@ -182,4 +185,25 @@ func (m *machine) announceISRs(tps []model.TopicPartition) {
 		}
 	}
 	m.sendMetadata(m.c.brokerIDs(), list)
+}
+
+// expelOffline takes replicas out again that came into an ISR although they
+// are gone or about to go: the leader had decided before it knew. To refuse
+// the change would not do, since a leader of 2.8 keeps what it proposed until
+// it is told anew, and waits for the replica that is gone; Kafka leaves it to
+// the leader to find out, which takes replica.lag.time.max.ms.
+func (m *machine) expelOffline(leader model.BrokerID, proposed map[model.TopicPartition]LeaderISR, results map[model.TopicPartition]ISRResult) error {
+	var gone []replica
+	for _, tp := range sortedPartitions(maps.Keys(proposed)) {
+		p := m.c.partition(tp)
+		if results[tp].Err != nil || m.c.toDelete[tp.Topic] {
+			continue
+		}
+		for _, id := range p.leader.ISR {
+			if id != leader && !m.c.isOnline(id, tp) {
+				gone = append(gone, replica{p, id})
+			}
+		}
+	}
+	return m.moveReplicas(gone, OfflineReplica)
 }
