@@ -137,7 +137,6 @@ type assignment struct {
 	controllerEpoch model.ControllerEpoch
 	partitionEpoch  model.PartitionEpoch
 	isr             []model.BrokerID // the committed one
-	pending         *isrChange       // proposed and not decided yet; nil when there is none
 	replicas        []model.BrokerID
 	adding          []model.BrokerID
 	removing        []model.BrokerID
