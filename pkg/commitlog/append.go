@@ -41,6 +41,14 @@ type AppendInfo struct {
 // Hot path: allocates nothing for an uncompressed batch, copies no record,
 // one write.
 func (l *Log) AppendAsLeader(records []byte, epoch model.LeaderEpoch, origin Origin) (AppendInfo, error) {
+	info, err := l.appendAsLeader(records, epoch, origin)
+	if err == nil {
+		err = l.flushIfDue(info.LastOffset + 1)
+	}
+	return info, err
+}
+
+func (l *Log) appendAsLeader(records []byte, epoch model.LeaderEpoch, origin Origin) (AppendInfo, error) {
 	opts := l.options.Load()
 	batch, err := l.checkSet(records, opts, origin)
 	if err != nil || batch == nil {
@@ -102,6 +110,14 @@ func (l *Log) nothing() AppendInfo {
 // A batch that is not whole at the end is left out. ErrUnexpectedOffset
 // when they begin below the log end.
 func (l *Log) AppendAsFollower(records []byte) (AppendInfo, error) {
+	info, err := l.appendAsFollower(records)
+	if err == nil {
+		err = l.flushIfDue(info.LastOffset + 1)
+	}
+	return info, err
+}
+
+func (l *Log) appendAsFollower(records []byte) (AppendInfo, error) {
 	opts := l.options.Load()
 	f, err := l.checkFollower(records)
 	if err != nil || f.bytes == 0 {
@@ -202,9 +218,6 @@ func (l *Log) writeLocked(opts *Options, records []byte, a appended) error {
 	l.setEndLocked(a.lastOffset + 1)
 	l.producers.mapEnd = a.lastOffset + 1
 	l.updateUnstableLocked()
-	if a.lastOffset+1-l.recovery.offset() >= opts.FlushMessages {
-		return l.flushTo(a.lastOffset + 1)
-	}
 	return nil
 }
 

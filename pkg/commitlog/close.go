@@ -3,9 +3,6 @@ package commitlog
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
-	"time"
 
 	"gregor/pkg/kerr"
 )
@@ -16,50 +13,6 @@ func (l *Log) CloseIdleFiles() {
 	for _, s := range *l.segments.Load() {
 		s.closeIfIdle()
 	}
-}
-
-// RecoveryPoint is the offset below which everything is on disk.
-func (l *Log) RecoveryPoint() int64 { return l.recovery.offset() }
-
-// LastFlush is when Flush last did something.
-func (l *Log) LastFlush() time.Time { return time.UnixMilli(l.lastFlushMs.Load()) }
-
-// Flush makes the log durable up to its end.
-func (l *Log) Flush() error { return l.flushTo(l.LogEndOffset()) }
-
-// flushTo makes the log durable up to offset: the segments from the recovery
-// point on, and the names of new ones.
-func (l *Log) flushTo(offset int64) error {
-	l.flushMu.Lock()
-	defer l.flushMu.Unlock()
-	from := l.recovery.beginFlush()
-	if offset <= from {
-		return nil
-	}
-	newNames := false
-	for _, s := range l.segments.Load().between(from, offset) {
-		if err := s.flush(); err != nil && !(s.deleted.Load() && errors.Is(err, fs.ErrNotExist)) {
-			return l.failOn(err)
-		}
-		newNames = s.unsyncedName.Swap(false) || newNames
-	}
-	if newNames {
-		if err := l.syncNames(); err != nil {
-			return l.failOn(err)
-		}
-	}
-	l.recovery.flushed(min(offset, max(l.LogEndOffset(), from)))
-	l.lastFlushMs.Store(time.Now().UnixMilli())
-	return nil
-}
-
-// syncNames makes the names of the log's files durable, and its own.
-func (l *Log) syncNames() error {
-	dir := l.Dir()
-	if err := l.fs.SyncDir(dir); err != nil {
-		return err
-	}
-	return l.fs.SyncDir(filepath.Dir(dir))
 }
 
 // usable says why the log takes no more calls.

@@ -15,9 +15,13 @@
 //
 // # What is synced, and what that protects
 //
-//   - Flush: records, indexes, then the names of new segments; below the
-//     recovery point nothing is looked at after a crash. Called on rolling,
-//     by flush.messages and flush.ms, and on shutdown.
+//   - Flush: records, then the names of new segments; of a segment that is
+//     complete also its indexes. Below the recovery point nothing is looked
+//     at after a crash, and the segment that it is in gets new indexes. Called
+//     on rolling, by flush.messages and flush.ms, and on shutdown. Appends that
+//     must be durable before they return share one sync (flushIfDue).
+//   - Indexes, when the log is closed: after a clean shutdown nothing is
+//     built anew.
 //   - Producer snapshots: when written; a torn one is detected and an older
 //     one used.
 //   - leader-epoch-checkpoint, partition.metadata: before they are renamed

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -30,6 +31,7 @@ type indexFile struct {
 	capacity int    // entries that the file has room for
 	entries  int    // entries in file and tail
 	flushed  int    // entries in the file
+	unsynced bool   // entries were written or dropped since the last sync
 	tail     []byte // entries [flushed, entries)
 	last     [timeEntrySize]byte
 	scratch  [timeEntrySize]byte
@@ -58,12 +60,41 @@ func (x *indexFile) loadLocked() error {
 	}
 	x.entries = int(info.Size()) / x.entrySize
 	x.flushed, x.capacity, x.tail = x.entries, x.entries, nil
+	if err := x.dropZerosLocked(); err != nil {
+		return err
+	}
 	if x.entries > 0 {
 		if err := x.readLocked(x.entries-1, x.last[:x.entrySize]); err != nil {
 			return err
 		}
 	}
 	x.loaded = true
+	return nil
+}
+
+// dropZerosLocked leaves out what was allocated ahead and not cut off, which
+// a power cut behind a clean shutdown may do. An entry of zeros is none, but
+// for the only one of a time index, of a record of 1970.
+func (x *indexFile) dropZerosLocked() error {
+	var zeros [timeEntrySize]byte
+	entry := x.scratch[:x.entrySize]
+	if x.entries == 1 && x.entrySize == timeEntrySize {
+		return nil
+	}
+	low, high := 0, x.entries
+	for probe := x.entries - 1; low < high; probe = int(uint(low+high) >> 1) {
+		if err := x.readLocked(probe, entry); err != nil {
+			return err
+		}
+		if bytes.Equal(entry, zeros[:x.entrySize]) {
+			high = probe
+		} else {
+			low = probe + 1
+		}
+	}
+	if low < x.entries {
+		x.entries, x.flushed = low, low
+	}
 	return nil
 }
 
@@ -127,7 +158,7 @@ func (x *indexFile) writeTailLocked() error {
 	if _, err := x.file.WriteAt(x.tail, int64(x.flushed)*int64(x.entrySize)); err != nil {
 		return err
 	}
-	x.flushed, x.tail = x.entries, x.tail[:0]
+	x.flushed, x.tail, x.unsynced = x.entries, x.tail[:0], true
 	return nil
 }
 
@@ -168,6 +199,7 @@ func (x *indexFile) trim() error {
 	if err := x.loadLocked(); err != nil {
 		return err
 	}
+	x.unsynced = true
 	return x.resizeLocked(x.entries * x.entrySize)
 }
 
@@ -175,7 +207,7 @@ func (x *indexFile) trim() error {
 func (x *indexFile) reset() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.entries, x.flushed, x.tail, x.loaded = 0, 0, nil, true
+	x.entries, x.flushed, x.tail, x.loaded, x.unsynced = 0, 0, nil, true, true
 	if err := x.openLocked(); err != nil {
 		return err
 	}
@@ -194,7 +226,7 @@ func (x *indexFile) cutLocked(n int) error {
 	if err := x.writeTailLocked(); err != nil {
 		return err
 	}
-	x.entries, x.flushed = n, n
+	x.entries, x.flushed, x.unsynced = n, n, true
 	if n > 0 {
 		if err := x.readLocked(n-1, x.last[:x.entrySize]); err != nil {
 			return err
@@ -232,24 +264,32 @@ func (x *indexFile) searchLocked(above func(entry []byte) bool) (int, error) {
 	return low - 1, nil
 }
 
-// flush writes what is in memory and syncs the file.
+// flush writes what is in memory and syncs the file if it has changed.
 func (x *indexFile) flush() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if err := x.loadLocked(); err != nil {
-		return err
-	}
 	if err := x.writeTailLocked(); err != nil {
 		return err
+	}
+	return x.syncLocked()
+}
+
+func (x *indexFile) syncLocked() error {
+	if !x.unsynced {
+		return nil
 	}
 	if err := x.openLocked(); err != nil {
 		return err
 	}
-	return x.file.Sync()
+	if err := x.file.Sync(); err != nil {
+		return err
+	}
+	x.unsynced = false
+	return nil
 }
 
-// close cuts a loaded file to its entries, as a clean shutdown does, and
-// closes it. One that was never needed stays as it is.
+// close cuts a loaded file to its entries, as a clean shutdown does, makes
+// them durable and closes it. One that was never needed stays as it is.
 func (x *indexFile) close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -257,6 +297,9 @@ func (x *indexFile) close() error {
 		return nil
 	}
 	err := x.resizeLocked(x.entries * x.entrySize)
+	if err == nil {
+		err = x.syncLocked()
+	}
 	if closeErr := x.closeFileLocked(); err == nil {
 		err = closeErr
 	}

@@ -73,6 +73,7 @@ type segment struct {
 	file   *sharedFile // nil while nobody needs it
 	used   bool        // since the last closeIfIdle
 
+	active       atomic.Bool // records are appended, or were until a crash
 	deleted      atomic.Bool // the files are renamed
 	unsyncedName atomic.Bool // the files' names are not yet durable
 }
@@ -111,6 +112,7 @@ func createSegment(p *place, base int64, opts *Options) (*segment, error) {
 		s.preallocated = true
 	}
 	s.file, s.used = share(f), true
+	s.active.Store(true)
 	s.unsyncedName.Store(true)
 	s.firstTimestamp, s.firstLoaded = record.NoTimestamp, true
 	return s, nil
@@ -361,6 +363,7 @@ func (s *segment) shouldRoll(opts *Options, appendBytes int, a appended, now tim
 
 // becomeInactive finishes the indexes when the segment is rolled.
 func (s *segment) becomeInactive() error {
+	s.active.Store(false) // first: a flush that does not see it yet is undone by the roll
 	timestamp, offset, err := s.max()
 	if err != nil {
 		return err
@@ -386,10 +389,16 @@ func (s *segment) trimFile() error {
 	return s.truncateFile(s.size.Load())
 }
 
-// flush makes everything of the segment durable: records, indexes, names.
+// flush makes the segment durable: records, aborted transactions and, once
+// it is complete, the indexes. Those of the active segment are built anew
+// after a crash in any case: the recovery point is not behind it before it was
+// rolled and flushed again.
 func (s *segment) flush() error {
 	if err := s.sync(); err != nil {
 		return err
+	}
+	if s.active.Load() {
+		return nil
 	}
 	if err := s.offsets.flush(); err != nil {
 		return err
@@ -424,6 +433,9 @@ func (s *segment) close() error {
 		return err
 	}
 	if err := s.times.close(); err != nil {
+		return err
+	}
+	if err := s.txns.flush(); err != nil {
 		return err
 	}
 	err := s.trimFile()

@@ -75,6 +75,7 @@ func (s *segment) findMax() error {
 
 // reallocate gives the indexes of a segment that is active again their size.
 func (s *segment) reallocate() error {
+	s.active.Store(true)
 	if err := s.offsets.resize(s.offsets.bytesMax); err != nil {
 		return err
 	}

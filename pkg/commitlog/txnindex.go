@@ -36,9 +36,10 @@ type txnIndex struct {
 	base int64
 
 	// mu guards the fields below and the file.
-	mu      sync.Mutex
-	loaded  bool
-	entries []AbortedTxn
+	mu       sync.Mutex
+	loaded   bool
+	unsynced bool // the file has changed since the last sync
+	entries  []AbortedTxn
 }
 
 func (x *txnIndex) init(fsys vfs.FS, path func() string, base int64) {
@@ -112,7 +113,7 @@ func (x *txnIndex) append(t AbortedTxn) error {
 	if _, err := f.WriteAt(t.encode(), int64(len(x.entries))*txnEntrySize); err != nil {
 		return err
 	}
-	x.entries = append(x.entries, t)
+	x.entries, x.unsynced = append(x.entries, t), true
 	return nil
 }
 
@@ -170,13 +171,14 @@ func (x *txnIndex) truncateFile(size int64) error {
 		return err
 	}
 	defer f.Close()
+	x.unsynced = true
 	return f.Truncate(size)
 }
 
 func (x *txnIndex) flush() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.entries) == 0 {
+	if !x.unsynced {
 		return nil
 	}
 	f, err := x.fs.OpenFile(x.path(), os.O_RDWR, 0)
@@ -184,5 +186,9 @@ func (x *txnIndex) flush() error {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	x.unsynced = false
+	return nil
 }
