@@ -52,6 +52,7 @@ func (b *Broker) startReplicas(context.Context) error {
 	})
 	b.announceReaper(produceReaper)
 	b.announceReaper(fetchReaper)
+	b.announceReaper(deleteReaper)
 	b.announce(dirFailureClass, dirFailureThread)
 	return nil
 }

@@ -127,6 +127,8 @@ func (m *Manager) noteFollower(params *FetchParams, f *Fetch, leaderEnd int64) {
 	}
 	if advanced {
 		m.wake(f.TopicPartition)
+	} else if m.deletes.Waiting() > 0 {
+		m.deletes.Wake(f.TopicPartition) // its log start may have moved
 	}
 }
 

@@ -77,6 +77,7 @@ type Manager struct {
 
 	produces *purgatory.Purgatory[model.TopicPartition]
 	fetches  *purgatory.Purgatory[model.TopicPartition]
+	deletes  *purgatory.Purgatory[model.TopicPartition]
 
 	group      *lifecycle.Group
 	following  *fetchers
@@ -105,6 +106,7 @@ func New(options Options) *Manager {
 		partitionLog: options.Loggers.Logger("kafka.cluster.Partition"),
 		produces:     purgatory.New[model.TopicPartition](),
 		fetches:      purgatory.New[model.TopicPartition](),
+		deletes:      purgatory.New[model.TopicPartition](),
 		group:        lifecycle.NewGroup(context.Background()),
 		failedDirs:   make(chan string, 64),
 		partitions:   map[model.TopicPartition]*Partition{},
@@ -211,6 +213,7 @@ func (m *Manager) Waiting() (produces, fetches int) {
 func (m *Manager) wake(tp model.TopicPartition) {
 	m.produces.Wake(tp)
 	m.fetches.Wake(tp)
+	m.deletes.Wake(tp)
 }
 
 // host returns the partition, entering it when it is new. changes is held. The
