@@ -59,6 +59,7 @@ type Broker struct {
 	logs         *logmanager.Manager
 	metadata     *metadata.Cache
 	replicas     *replica.Manager
+	quotas       replica.Quotas
 	network      *network.Server
 	router       *api.Router
 	controller   *controller.Controller

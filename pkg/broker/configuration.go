@@ -45,6 +45,7 @@ func (b *Broker) brokerChanged(was, is *config.Broker) {
 		b.logs.UpdateTopicOptions(topic, b.logOptions(parsed))
 		b.replicas.UpdateTopicSettings(topic, settingsOf(parsed))
 	}
+	b.limitReplication(is)
 	b.network.SetLimits(is.Int("max.connections"), is.Int("max.connections.per.ip"), is.MaxConnectionsPerIPOverrides())
 	const unclean = "unclean.leader.election.enable"
 	if is.Bool(unclean) && !was.Bool(unclean) {

@@ -18,6 +18,8 @@ import (
 func (b *Broker) startReplicas(context.Context) error {
 	c := b.current()
 	b.metadata = metadata.New(b.id, b.clusterID, b.loggers)
+	b.quotas = newReplicationQuotas(c)
+	b.limitReplication(c)
 	b.replicas = replica.New(replica.Options{
 		BrokerID:           b.id,
 		Logs:               b.logs,
@@ -32,6 +34,8 @@ func (b *Broker) startReplicas(context.Context) error {
 		Loggers:            b.loggers,
 		Listener:           c.InterBrokerListener(),
 		Versions:           replica.PeerVersionsFor(c.InterBrokerProtocol()),
+		Quotas:             b.quotas,
+		NearestReplica:     c.String("replica.selector.class") == config.RackAwareSelector,
 		States:             b.store,
 		Fetching: replica.FetchingOptions{
 			Fetchers:          func() int { return b.current().Int("num.replica.fetchers") },

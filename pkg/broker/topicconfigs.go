@@ -133,7 +133,9 @@ func (b *Broker) logOptionsOf(topic string) commitlog.Options {
 
 // topicSettings is what the replica manager asks when a partition appears.
 func (b *Broker) topicSettings(topic string) replica.TopicSettings {
-	return settingsOf(b.topicConfig(topic, b.topicConfigs.fresh(b.group.Context(), topic)))
+	parsed := b.topicConfig(topic, b.topicConfigs.fresh(b.group.Context(), topic))
+	b.throttleTopic(topic, parsed)
+	return settingsOf(parsed)
 }
 
 func settingsOf(t *config.Topic) replica.TopicSettings {
@@ -146,6 +148,7 @@ func (b *Broker) applyTopic(topic string, overrides map[string]string) {
 	parsed := b.topicConfig(topic, overrides)
 	b.logs.UpdateTopicOptions(topic, b.logOptions(parsed))
 	b.replicas.UpdateTopicSettings(topic, settingsOf(parsed))
+	b.throttleTopic(topic, parsed)
 	if _, given := overrides["unclean.leader.election.enable"]; given && parsed.Bool("unclean.leader.election.enable") {
 		b.controller.UncleanElectionEnabled(topic)
 	}

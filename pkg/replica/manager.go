@@ -64,7 +64,11 @@ type Options struct {
 	Dial     client.Dialer   // how to connect to brokers; plain TCP when nil
 	Fetching FetchingOptions // as a follower
 	Versions PeerVersions    // see PeerVersionsFor
-	States   PartitionStates // where leaders write ISRs without Versions.AlterISR
+	Quotas   Quotas          // of replication; without limit when nil
+	// NearestReplica sends consumers to a replica in their own rack, as far as
+	// they say where they are (KIP-392).
+	NearestReplica bool
+	States         PartitionStates // where leaders write ISRs without Versions.AlterISR
 }
 
 // Manager holds the partitions of a broker. Safe for concurrent use.
@@ -98,6 +102,7 @@ type Manager struct {
 
 // New returns a manager without partitions; the controller will bring them.
 func New(options Options) *Manager {
+	options.Quotas.complete()
 	m := &Manager{
 		options:      options,
 		log:          options.Loggers.Logger("kafka.server.ReplicaManager"),
