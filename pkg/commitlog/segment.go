@@ -73,9 +73,11 @@ type segment struct {
 	file   *sharedFile // nil while nobody needs it
 	used   bool        // since the last closeIfIdle
 
-	active       atomic.Bool // records are appended, or were until a crash
-	deleted      atomic.Bool // the files are renamed
-	unsyncedName atomic.Bool // the files' names are not yet durable
+	active       atomic.Bool            // records are appended, or were until a crash
+	deleted      atomic.Bool            // the files are renamed
+	replaced     atomic.Bool            // a compacted segment has its place; set before the files are renamed
+	suffix       atomic.Pointer[string] // of the files' names while compaction has not finished
+	unsyncedName atomic.Bool            // the files' names are not yet durable
 }
 
 // newSegment describes a segment; nothing is opened or created.
@@ -122,16 +124,24 @@ func (s *segment) path(ext string) string {
 	name := baseName(s.base) + ext
 	if s.deleted.Load() {
 		name += deletedSuffix
+	} else if suffix := s.suffix.Load(); suffix != nil {
+		name += *suffix
 	}
 	return s.place.path(name)
 }
 
-// acquire lends the open log file; the caller drops it.
+// acquire lends the open log file; the caller drops it. What was replaced is
+// not opened again, since its name may be another's by then: errReplaced tells
+// a reader to load the list of segments again. Whoever has used an index looks
+// at replaced afterwards for the same reason.
 func (s *segment) acquire() (*sharedFile, error) {
 	s.fileMu.Lock()
 	defer s.fileMu.Unlock()
 	s.used = true
 	if s.file == nil {
+		if s.replaced.Load() {
+			return nil, errReplaced
+		}
 		f, err := s.place.fs.OpenFile(s.path(logExt), os.O_RDWR, 0)
 		if err != nil {
 			return nil, err
