@@ -18,6 +18,8 @@ type batchScanner struct {
 	buf  []byte // read ahead: the bytes [from, from+len(buf))
 	from int64
 	bad  error // why the scan ended before end
+
+	progress func(bytes int64) // is told of what was read; may be nil
 }
 
 const scanBufferSize = 256 << 10
@@ -72,6 +74,9 @@ func (s *batchScanner) peek(n int) ([]byte, error) {
 	if err := readAll(s.file, s.buf, s.at); err != nil {
 		s.buf = s.buf[:0]
 		return nil, err
+	}
+	if s.progress != nil {
+		s.progress(want)
 	}
 	return s.buf[:n], nil
 }
@@ -162,6 +167,7 @@ func (l *Log) scanSegment(s *segment, opts *Options) (valid int64, err error) {
 	s.firstLoaded = false
 	maxTimestamp, maxOffset, lastEntry, next := record.NoTimestamp, s.base, int64(0), s.base
 	scan := scanBatches(file, 0, s.size.Load())
+	scan.progress = l.recovered
 	defer scan.done()
 	for {
 		batch, h, err := scan.next()

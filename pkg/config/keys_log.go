@@ -73,6 +73,8 @@ var keysLog = []Key{
 		Doc: "Create segment files in their full size at once."},
 	{Name: "num.recovery.threads.per.data.dir", Type: Int, Default: "1", Check: atLeast(1), Importance: High, Mode: ClusterWide,
 		Doc: "How many logs of one directory are loaded or closed at a time."},
+	{Name: "gregor.recovery.threads.per.data.dir", Type: Int, Default: Null, Check: atLeast(0), Importance: Low, Internal: true,
+		Doc: "How many logs of one directory are loaded at a time by the start, whatever num.recovery.threads.per.data.dir says; 0 is one for each processor. As Kafka when absent."},
 	{Name: "auto.create.topics.enable", Type: Bool, Default: "true", Importance: High,
 		Doc: "Create a topic when a client asks for one that does not exist."},
 	{Name: "min.insync.replicas", Type: Int, Default: "1", Check: atLeast(1), Importance: High, Mode: ClusterWide,
