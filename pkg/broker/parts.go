@@ -33,6 +33,7 @@ func (b *Broker) startReplicas(context.Context) error {
 		OnDeleted:          b.onDeleted,
 		Loggers:            b.loggers,
 		Listener:           c.InterBrokerListener(),
+		ControllerListener: c.ControlPlaneListener(),
 		Versions:           replica.PeerVersionsFor(c.InterBrokerProtocol()),
 		Quotas:             b.quotas,
 		NearestReplica:     c.String("replica.selector.class") == config.RackAwareSelector,
@@ -67,6 +68,7 @@ func (b *Broker) startController(context.Context) error {
 	b.controller = controller.New(b.store, controller.Options{
 		ID:                     b.id,
 		InterBrokerListener:    c.InterBrokerListener(),
+		ControlPlaneListener:   c.ControlPlaneListener(),
 		Versions:               controller.VersionsFor(c.InterBrokerProtocol()),
 		DeleteTopicEnable:      c.Bool("delete.topic.enable"),
 		AutoLeaderRebalance:    c.Bool("auto.leader.rebalance.enable"),

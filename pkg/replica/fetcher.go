@@ -157,7 +157,7 @@ func (f *fetcher) rest() {
 // ask sends a request to the leader. After an error every partition waits.
 func (f *fetcher) ask(req kmsg.Request) (kmsg.Response, error) {
 	if f.conn == nil {
-		conn, err := f.manager.dial(f.ctx, f.key.leader, fmt.Sprintf("broker-%d-fetcher-%d", f.manager.options.BrokerID, f.key.id))
+		conn, err := f.manager.dial(f.ctx, f.key.leader, f.manager.options.Listener, fmt.Sprintf("broker-%d-fetcher-%d", f.manager.options.BrokerID, f.key.id))
 		if err != nil {
 			return nil, f.lost(err)
 		}

@@ -60,11 +60,14 @@ type Options struct {
 	OnDeleted          func(deleted []model.TopicPartition) // partitions that left the metadata; may be nil
 	Loggers            *logging.Loggers
 
-	Listener string          // inter.broker.listener.name, settled
-	Dial     client.Dialer   // how to connect to brokers; plain TCP when nil
-	Fetching FetchingOptions // as a follower
-	Versions PeerVersions    // see PeerVersionsFor
-	Quotas   Quotas          // of replication; without limit when nil
+	Listener string // inter.broker.listener.name, settled
+	// ControllerListener is where the controller is reached,
+	// control.plane.listener.name; Listener when empty.
+	ControllerListener string
+	Dial               client.Dialer   // how to connect to brokers; plain TCP when nil
+	Fetching           FetchingOptions // as a follower
+	Versions           PeerVersions    // see PeerVersionsFor
+	Quotas             Quotas          // of replication; without limit when nil
 	// NearestReplica sends consumers to a replica in their own rack, as far as
 	// they say where they are (KIP-392).
 	NearestReplica bool
@@ -87,7 +90,7 @@ type Manager struct {
 	following  *fetchers
 	isr        *isrQueue
 	isrWriter  isrWriter
-	dial       func(ctx context.Context, to model.BrokerID, clientID string) (peer, error)
+	dial       func(ctx context.Context, to model.BrokerID, listener, clientID string) (peer, error)
 	failedDirs chan string
 	checkpoint checkpointer
 
@@ -103,6 +106,9 @@ type Manager struct {
 // New returns a manager without partitions; the controller will bring them.
 func New(options Options) *Manager {
 	options.Quotas.complete()
+	if options.ControllerListener == "" {
+		options.ControllerListener = options.Listener
+	}
 	m := &Manager{
 		options:      options,
 		log:          options.Loggers.Logger("kafka.server.ReplicaManager"),

@@ -119,7 +119,7 @@ func (b *broker) start(dirs []string) {
 		OnLeadership: func(c LeadershipChange) { b.news = append(b.news, c) },
 		OnDeleted:    func(d []model.TopicPartition) { b.deleted = append(b.deleted, d...) },
 	})
-	b.Manager.dial = func(_ context.Context, to model.BrokerID, _ string) (peer, error) {
+	b.Manager.dial = func(_ context.Context, to model.BrokerID, _, _ string) (peer, error) {
 		if w := b.dialer.Load(); w != nil {
 			return (*w).dial(to)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"gregor/pkg/lifecycle"
 	"gregor/pkg/model"
 )
 
@@ -126,20 +127,18 @@ func (c *Cluster) logBytes(id int, topic string, partition int32) []byte {
 // Writer produces one record after another, and remembers which of them were
 // acknowledged.
 type Writer struct {
+	group *lifecycle.Group
+
 	mu    sync.Mutex
 	acked []string
-	stop  context.CancelFunc
-	done  chan struct{}
 }
 
 // StartWriter begins to produce to a topic with acks=all; it ends with the
 // test.
 func (c *Cluster) StartWriter(topic string) *Writer {
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &Writer{stop: cancel, done: make(chan struct{})}
+	w := &Writer{group: lifecycle.NewGroup(context.Background())}
 	client := c.Client(kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.ProduceRequestTimeout(5*time.Second))
-	go func() {
-		defer close(w.done)
+	w.group.Go("writer", func(ctx context.Context) error {
 		for i := 0; ctx.Err() == nil; i++ {
 			value := fmt.Sprintf("%s-%d", topic, i)
 			if client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte(value)}).FirstErr() == nil {
@@ -148,15 +147,15 @@ func (c *Cluster) StartWriter(topic string) *Writer {
 				w.mu.Unlock()
 			}
 		}
-	}()
+		return nil
+	})
 	c.t.Cleanup(func() { w.End() })
 	return w
 }
 
 // End stops producing and returns what was acknowledged.
 func (w *Writer) End() []string {
-	w.stop()
-	<-w.done
+	w.group.Close() //nolint:errcheck // its goroutine returns none
 	return w.acked
 }
 
