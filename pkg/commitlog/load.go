@@ -292,6 +292,7 @@ func (l *Log) loadSegment(base int64, file fs.DirEntry, present map[string]bool,
 	}
 	s := newSegment(l.place, base, opts)
 	s.size.Store(info.Size())
+	s.verified.distrust(info.Size())
 	s.modified.Store(info.ModTime().UnixMilli())
 	if !present[baseName(base)+timeIndexExt] {
 		f, err := l.fs.OpenFile(s.path(timeIndexExt), os.O_RDWR|os.O_CREATE, 0o644)

@@ -98,6 +98,7 @@ type Log struct {
 
 	recovery    recoveryPoint
 	lastFlushMs atomic.Int64
+	complaints  complaints
 	failed      atomic.Bool
 	closed      atomic.Bool
 
@@ -141,6 +142,9 @@ func Open(cfg Config) (*Log, error) {
 	}
 	var err error
 	if l.epochs, err = openEpochs(l.place); err != nil {
+		return nil, err
+	}
+	if err := l.followFormat(); err != nil {
 		return nil, err
 	}
 	if err := l.load(cfg); err != nil {
@@ -210,7 +214,11 @@ func (l *Log) Options() Options { return *l.options.Load() }
 
 // UpdateOptions changes the settings; those of index sizes and jitter take
 // effect with the next segment.
-func (l *Log) UpdateOptions(o Options) { l.options.Store(&o) }
+func (l *Log) UpdateOptions(o Options) {
+	if from := l.options.Swap(&o).Magic(); from != o.Magic() {
+		l.changeFormat(from, o.Magic())
+	}
+}
 
 // LogStartOffset is the first offset that may be read.
 func (l *Log) LogStartOffset() int64 { return l.readMarks().start }

@@ -119,7 +119,12 @@ func readSegment(s *segment, offset int64, maxBytes int, limit OffsetMetadata, m
 	}
 	info.FirstEntryIncomplete = maxBytes < h.size
 	length := min(end-h.position, int64(max(0, maxBytes)))
-	if length == 0 {
+	sound, err := s.soundUntil(file, offset, h.position, h.position+length)
+	if err != nil {
+		file.drop()
+		return info, false, err
+	}
+	if length = sound - h.position; length == 0 {
 		file.drop()
 		return info, true, nil
 	}
@@ -135,10 +140,6 @@ func (l *Log) readError(err error) error {
 			return kerr.OffsetOutOfRange
 		}
 		return nil
-	}
-	if errors.Is(err, ErrCorrupt) {
-		l.entry.Errorf("[Log partition=%s, dir=%s] %s", l.partition, l.ParentDir(), err)
-		return kerr.CorruptMessage.With("%s: %s", l.partition, err)
 	}
 	return l.failOn(err)
 }

@@ -60,6 +60,7 @@ type segment struct {
 	preallocated bool // the log file is longer than its records
 
 	modified atomic.Int64 // ms, of the log file
+	verified verified
 
 	// maxMu guards the largest timestamp and its offset, which are read from
 	// the time index when first asked for.
@@ -289,6 +290,9 @@ func (s *segment) locate(file io.ReaderAt, offset, from, end int64) (batchHeader
 	for err == nil && h.lastOffset < offset {
 		h, err = r.header(h.position + int64(h.size))
 	}
+	if err != nil && err != io.EOF {
+		err = s.damaged(err, offset, h.position)
+	}
 	return h, err
 }
 
@@ -314,7 +318,7 @@ func (s *segment) nextOffset() (int64, error) {
 		}
 	}
 	if err != io.EOF {
-		return next, err
+		return next, s.damaged(err, next, h.position)
 	}
 	return next, nil
 }
@@ -335,7 +339,7 @@ func (s *segment) loadFirstTimestamp() (int64, error) {
 		defer r.done()
 		h, err := r.header(0)
 		if err != nil {
-			return 0, err
+			return 0, s.damaged(err, s.base, 0)
 		}
 		s.firstTimestamp = h.maxTimestamp
 	}
