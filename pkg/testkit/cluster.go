@@ -62,12 +62,32 @@ func ZooKeeper(t testing.TB) string {
 // ZooKeeperWithTick starts one whose sessions last from 2 to 20 ticks.
 func ZooKeeperWithTick(t testing.TB, tick time.Duration) string {
 	t.Helper()
-	s, err := server.Start(context.Background(), server.Config{
-		DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: tick, Loggers: logging.Discard(),
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return s.Addr()
+	return startKeeper(t, tick).server.Addr()
+}
+
+// keeper is a ZooKeeper that can be stopped and started again.
+type keeper struct {
+	t      testing.TB
+	config server.Config
+	server *server.Server
+}
+
+func startKeeper(t testing.TB, tick time.Duration) *keeper {
+	k := &keeper{t: t, config: server.Config{DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: tick, Loggers: logging.Discard()}}
+	k.start()
+	t.Cleanup(func() { require.NoError(t, k.server.Close()) })
+	return k
+}
+
+func (k *keeper) start() {
+	k.t.Helper()
+	s, err := server.Start(context.Background(), k.config)
+	require.NoError(k.t, err)
+	k.server = s
+	_, port, err := net.SplitHostPort(s.Addr())
+	require.NoError(k.t, err)
+	k.config.ClientPort, err = strconv.Atoi(port)
+	require.NoError(k.t, err)
 }
 
 // Broker is a broker in this process.

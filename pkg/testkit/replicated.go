@@ -19,8 +19,9 @@ type Cluster struct {
 	ZooKeeper string    // its address, for the tools
 	Members   []*Member // by id, from 0
 
-	t     testing.TB
-	admin *kadm.Client // see Admin
+	t      testing.TB
+	keeper *keeper
+	admin  *kadm.Client // see Admin
 }
 
 // Member is a broker of a cluster. Its Broker is another one after Restart.
@@ -43,8 +44,9 @@ func StartCluster(t testing.TB, brokers int, properties map[string]string) *Clus
 // StartClusterOf is StartCluster for brokers that differ in their properties.
 func StartClusterOf(t testing.TB, brokers int, properties func(id int) map[string]string) *Cluster {
 	t.Helper()
-	zooKeeper := ZooKeeperWithTick(t, 100*time.Millisecond)
-	c := &Cluster{ZooKeeper: zooKeeper, t: t}
+	k := startKeeper(t, 100*time.Millisecond)
+	zooKeeper := k.server.Addr()
+	c := &Cluster{ZooKeeper: zooKeeper, t: t, keeper: k}
 	for id := range brokers {
 		port := FreePort(t)
 		m := &Member{t: t, zooKeeper: NewLink(t, zooKeeper), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}
@@ -59,6 +61,19 @@ func StartClusterOf(t testing.TB, brokers int, properties func(id int) map[strin
 		c.Members = append(c.Members, m)
 	}
 	return c
+}
+
+// StopZooKeeper takes ZooKeeper away from everybody. The sessions that it has
+// live on: it knows them again when it is started.
+func (c *Cluster) StopZooKeeper() {
+	c.t.Helper()
+	require.NoError(c.t, c.keeper.server.Close())
+}
+
+// StartZooKeeper brings it back on its data, at its address.
+func (c *Cluster) StartZooKeeper() {
+	c.t.Helper()
+	c.keeper.start()
 }
 
 // Kill makes the broker vanish as if its process was killed: nobody reaches
