@@ -28,7 +28,7 @@ var floors = [][]string{
 	3: {"replica", "coordinator", "group", "txn", "controller", "admin"},
 	4: {"network", "api"},
 	5: {"broker"},
-	6: {"cli", "cli/jopt"},
+	6: {"cli", "cli/jopt", "cli/argparse"},
 }
 
 // sameFloor lists the imports within a floor, each with its reason.
@@ -36,7 +36,7 @@ var sameFloor = map[string]map[string]string{
 	"wire":             {"model": "a peer has a security protocol"},
 	"logmanager":       {"commitlog": "it keeps all logs of a broker"},
 	"group":            {"coordinator": "groups are state machines over it"},
-	"cli":              {"cli/jopt": "the option parser of the tools"},
+	"cli":              {"cli/jopt": "the option parser of the tools", "cli/argparse": "the option parser of the younger tools"},
 	"zookeeper/tree":   {"zookeeper/jute": "nodes hold stats and ACLs as they are on the wire"},
 	"zookeeper/txnlog": {"zookeeper/jute": "files are jute records", "zookeeper/tree": "a snapshot is a tree"},
 	"zookeeper/server": {"zookeeper/jute": "the wire protocol", "zookeeper/tree": "what it serves",

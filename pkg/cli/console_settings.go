@@ -68,6 +68,7 @@ var consumerKeys = map[string]clientKey{
 type clientValues struct {
 	numbers map[string]int64
 	texts   map[string]string
+	given   map[string]string // as they were given
 }
 
 // parseClientValues checks properties against the keys of a client and those
@@ -75,7 +76,7 @@ type clientValues struct {
 func parseClientValues(log *logrus.Entry, keys map[string]clientKey, properties map[string]string) (*clientValues, error) {
 	all := maps.Clone(adminKeys)
 	maps.Copy(all, keys)
-	v := &clientValues{numbers: map[string]int64{}, texts: map[string]string{}}
+	v := &clientValues{numbers: map[string]int64{}, texts: map[string]string{}, given: properties}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		key := all[name]
 		value, given := properties[name]

@@ -17,7 +17,6 @@ import (
 	"github.com/sirupsen/logrus"
 	franzerr "github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/pkg/cli/jopt"
 	"gregor/pkg/kerr"
@@ -97,17 +96,14 @@ type consoleConsumer struct {
 	partition                 int32 // -1: all, as a group
 	offset                    kgo.Offset
 	fromBeginning             bool
-	group                     string
 	properties                map[string]string
 	isolation                 string
 	maxMessages               int64 // -1: no end
 	timeout                   time.Duration
 	skipOnError, systest      bool
 
-	client     *kgo.Client
-	autoCommit bool
-	positions  positions
-	count      int64
+	client *consumerClient
+	count  int64
 }
 
 // configure checks the options in Kafka's order.
@@ -252,13 +248,12 @@ func (c *consoleConsumer) run(ctx context.Context) int {
 	signal.Ignore(syscall.SIGPIPE) // a reader that is gone is an error of the write
 	loggers := consoleLoggers(c.env)
 	c.log = loggers.Logger("kafka.tools.ConsoleConsumer$")
-	waiter, err := c.connect(ctx)
-	if err != nil {
+	if err := c.connect(ctx); err != nil {
 		c.log.Error("Unknown error when running consumer: ")
 		fmt.Fprint(c.env.Stderr, trace(err))
 		return 1
 	}
-	err = c.consume(ctx, waiter)
+	err := c.consume(ctx)
 	if ctx.Err() == nil && err != nil && !errors.Is(err, errStdout) {
 		c.log.Error("Error processing message, terminating consumer process: ")
 		fmt.Fprintln(c.env.Stderr, strings.TrimSuffix(describe(err), ": "))
@@ -275,138 +270,12 @@ func (c *consoleConsumer) run(ctx context.Context) int {
 }
 
 // connect makes the client.
-func (c *consoleConsumer) connect(ctx context.Context) (*topicWaiter, error) {
-	loggers := consoleLoggers(c.env)
-	v, err := parseClientValues(loggers.Logger("org.apache.kafka.clients.consumer.ConsumerConfig"), consumerKeys, c.properties)
-	if err != nil {
-		return nil, err
-	}
-	c.group = v.texts["group.id"]
-	clientID := v.texts["client.id"]
-	if clientID == "" {
-		clientID = "consumer-" + c.group + "-1"
-	}
-	label := fmt.Sprintf("Consumer clientId=%s, groupId=%s", clientID, c.group)
-	network, options, err := commonOptions(ctx, loggers, v, c.servers, label, clientID)
-	if err != nil {
-		return nil, causedBy(err, kafkaException, "Failed to construct kafka consumer")
-	}
-	more, err := c.clientOptions(v)
-	if err != nil {
-		return nil, err
-	}
-	autoCreate, err := v.boolean("allow.auto.create.topics")
-	if err != nil {
-		return nil, err
-	}
-	if c.client, err = kgo.NewClient(append(options, more...)...); err != nil {
-		return nil, causedBy(exceptionf(configException, "%s", err), kafkaException, "Failed to construct kafka consumer")
-	}
-	return &topicWaiter{network: network, client: c.client, autoCreate: autoCreate, backoff: max(v.ms("retry.backoff.ms"), time.Millisecond), correlation: 1}, nil
-}
-
-// clientOptions turns the consumer's settings into kgo's.
-func (c *consoleConsumer) clientOptions(v *clientValues) ([]kgo.Opt, error) {
-	isolation, err := isolationLevel(c.isolation)
-	if err != nil {
-		return nil, err
-	}
-	reset, err := v.oneOf("auto.offset.reset", "latest", "earliest", "none")
-	if err != nil {
-		return nil, err
-	}
-	if c.autoCommit, err = v.boolean("enable.auto.commit"); err != nil {
-		return nil, err
-	}
-	options := []kgo.Opt{
-		kgo.FetchIsolationLevel(isolation),
-		kgo.FetchMaxWait(v.ms("fetch.max.wait.ms")),
-		kgo.FetchMinBytes(int32(v.numbers["fetch.min.bytes"])),
-		kgo.FetchMaxBytes(int32(v.numbers["fetch.max.bytes"])),
-		kgo.FetchMaxPartitionBytes(int32(v.numbers["max.partition.fetch.bytes"])),
-		kgo.ConsumeResetOffset(resetOffset(reset)),
-		kgo.Rack(v.texts["client.rack"]),
-	}
-	if c.partition >= 0 {
-		return append(options, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.topic: {c.partition: c.offset}})), nil
-	}
-	balancers, err := assignors(v.texts["partition.assignment.strategy"])
-	if err != nil {
-		return nil, err
-	}
-	options = append(options,
-		kgo.ConsumerGroup(c.group),
-		kgo.Balancers(balancers...),
-		kgo.SessionTimeout(v.ms("session.timeout.ms")),
-		kgo.HeartbeatInterval(v.ms("heartbeat.interval.ms")),
-		kgo.RebalanceTimeout(v.ms("max.poll.interval.ms")),
-		kgo.DisableAutoCommit(),
-		kgo.BlockRebalanceOnPoll(),
-		kgo.AdjustFetchOffsetsFn(c.assigned),
-		kgo.OnPartitionsRevoked(c.revoked),
-		kgo.OnPartitionsLost(c.lost),
-	)
-	if id := v.texts["group.instance.id"]; id != "" {
-		options = append(options, kgo.InstanceID(id))
-	}
-	if c.whitelist == "" {
-		return append(options, kgo.ConsumeTopics(c.topic)), nil
-	}
-	excludeInternal, err := v.boolean("exclude.internal.topics")
-	if err != nil {
-		return nil, err
-	}
-	if excludeInternal {
-		options = append(options, kgo.ConsumeExcludeTopics("^__consumer_offsets$", "^__transaction_state$"))
-	}
-	return append(options, kgo.ConsumeRegex(), kgo.ConsumeTopics(javaPattern(c.whitelist))), nil
-}
-
-// javaPattern is a whitelist as a Go expression over the whole name; commas
-// are alternatives, blanks and quotes around it fall off.
-func javaPattern(whitelist string) string {
-	text := strings.Trim(strings.ReplaceAll(strings.TrimSpace(whitelist), ",", "|"), `"'`)
-	return "^(?:" + strings.ReplaceAll(text, " ", "") + ")$"
-}
-
-func isolationLevel(name string) (kgo.IsolationLevel, error) {
-	switch name {
-	case "read_uncommitted":
-		return kgo.ReadUncommitted(), nil
-	case "read_committed":
-		return kgo.ReadCommitted(), nil
-	}
-	return kgo.IsolationLevel{}, exceptionf(configException,
-		"Invalid value %s for configuration isolation.level: String must be one of: read_committed, read_uncommitted", name)
-}
-
-func resetOffset(reset string) kgo.Offset {
-	switch reset {
-	case "earliest":
-		return kgo.NewOffset().AtStart()
-	case "none":
-		return kgo.NoResetOffset()
-	}
-	return kgo.NewOffset().AtEnd()
-}
-
-// assignors are the balancers of partition.assignment.strategy.
-func assignors(list string) ([]kgo.GroupBalancer, error) {
-	const javaPackage = "org.apache.kafka.clients.consumer."
-	known := map[string]func() kgo.GroupBalancer{
-		"RangeAssignor": kgo.RangeBalancer, "RoundRobinAssignor": kgo.RoundRobinBalancer,
-		"StickyAssignor": kgo.StickyBalancer, "CooperativeStickyAssignor": kgo.CooperativeStickyBalancer,
-	}
-	var balancers []kgo.GroupBalancer
-	for class := range strings.SplitSeq(list, ",") {
-		class = strings.TrimSpace(class)
-		make, ok := known[strings.TrimPrefix(class, javaPackage)]
-		if !ok {
-			return nil, exceptionf(kafkaException, "%s ClassNotFoundException exception occurred", class)
-		}
-		balancers = append(balancers, make())
-	}
-	return balancers, nil
+func (c *consoleConsumer) connect(ctx context.Context) error {
+	c.properties["isolation.level"] = c.isolation
+	wanted := subscription{topic: c.topic, pattern: c.whitelist, partition: c.partition, offset: c.offset}
+	client, err := openConsumer(ctx, consoleLoggers(c.env), c.servers, c.properties, wanted)
+	c.client = client
+	return err
 }
 
 // errStdout is the error of a standard output that takes no more.
@@ -414,18 +283,16 @@ var errStdout = errors.New("standard output is closed")
 
 // consume prints records until an end is reached: nil for max-messages, else
 // the error that ended it.
-func (c *consoleConsumer) consume(ctx context.Context, waiter *topicWaiter) error {
+func (c *consoleConsumer) consume(ctx context.Context) error {
 	if c.maxMessages == 0 {
 		return nil
 	}
 	if c.whitelist == "" {
-		if err := c.awaitTopic(ctx, waiter); err != nil {
+		if err := c.awaitTopic(ctx); err != nil {
 			return err
 		}
 	}
-	if c.autoCommit && c.partition < 0 {
-		c.commitRegularly(ctx)
-	}
+	c.client.commitRegularly(ctx)
 	for {
 		polling, cancel := c.withTimeout(ctx)
 		fetches := c.client.PollRecords(polling, 500)
@@ -455,10 +322,10 @@ func (c *consoleConsumer) withTimeout(ctx context.Context) (context.Context, con
 }
 
 // awaitTopic waits until the topic is there; --timeout-ms counts.
-func (c *consoleConsumer) awaitTopic(ctx context.Context, waiter *topicWaiter) error {
+func (c *consoleConsumer) awaitTopic(ctx context.Context) error {
 	waiting, cancel := c.withTimeout(ctx)
 	defer cancel()
-	err := waiter.await(waiting, c.topic)
+	err := c.client.waiter.await(waiting, c.topic)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return kerr.RequestTimedOut.With("")
 	}
@@ -475,7 +342,7 @@ func (c *consoleConsumer) print(fetches kgo.Fetches) (done bool, err error) {
 	}
 	for iter := fetches.RecordIter(); !iter.Done(); {
 		r := iter.Next()
-		c.positions.passed(r)
+		c.client.positions.passed(r)
 		c.count++
 		if err := c.formatter.write(c.out, r); err != nil {
 			if !c.skipOnError {
@@ -493,75 +360,7 @@ func (c *consoleConsumer) print(fetches kgo.Fetches) (done bool, err error) {
 
 // close commits where the group has come to and leaves it.
 func (c *consoleConsumer) close() {
-	if c.autoCommit && c.partition < 0 {
-		c.commit(context.Background(), nil)
-	}
-	c.client.CloseAllowingRebalance()
-}
-
-func (c *consoleConsumer) commitRegularly(ctx context.Context) {
-	interval := 5 * time.Second
-	if ms, err := strconv.ParseInt(strings.TrimSpace(c.properties["auto.commit.interval.ms"]), 10, 32); err == nil && ms > 0 {
-		interval = time.Duration(ms) * time.Millisecond
-	}
-	inBackground(ctx, "auto-commit", func(ctx context.Context) {
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				c.commit(ctx, nil)
-			}
-		}
-	})
-}
-
-// commit commits the positions of the partitions that are assigned, or of
-// those of them that are listed.
-func (c *consoleConsumer) commit(ctx context.Context, only map[string][]int32) {
-	offsets := c.positions.offsets(only)
-	if len(offsets) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	ctx = kgo.PreCommitFnContext(ctx, withoutMetadata)
-	c.client.CommitOffsetsSync(ctx, offsets, nil) // a commit that fails is repeated by the next, or read again
-}
-
-// withoutMetadata empties the metadata of a commit, which kgo fills with the
-// member's id and Kafka's consumer does not.
-func withoutMetadata(req *kmsg.OffsetCommitRequest) error {
-	for _, t := range req.Topics {
-		for i := range t.Partitions {
-			t.Partitions[i].Metadata = kmsg.StringPtr("")
-		}
-	}
-	return nil
-}
-
-func (c *consoleConsumer) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
-	if c.autoCommit {
-		c.commit(ctx, gone)
-	}
-	c.positions.drop(gone)
-}
-
-func (c *consoleConsumer) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
-	c.positions.drop(gone)
-}
-
-// assigned learns where a new assignment begins, so that also a partition in
-// which nothing is read has its position committed, as Kafka's consumer does.
-func (c *consoleConsumer) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	resolved, err := resolveOffsets(ctx, c.client, offsets)
-	if err != nil {
-		return offsets, nil // kgo resolves them itself; only the commit of untouched partitions is lost
-	}
-	c.positions.begin(resolved)
-	return resolved, nil
+	c.client.leave()
 }
 
 // sortedTopics are the keys of a map in order.

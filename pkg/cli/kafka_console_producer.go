@@ -8,15 +8,12 @@ import (
 	"maps"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/sirupsen/logrus"
-	franzerr "github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/term"
 
 	"gregor/pkg/cli/jopt"
-	"gregor/pkg/kerr"
 )
 
 var _ = register("kafka-console-producer", kafkaConsoleProducer)
@@ -116,14 +113,12 @@ func consoleFailure(env *Env, p *jopt.Parser, err error) int {
 
 // consoleProducer sends the lines of standard input.
 type consoleProducer struct {
-	env      *Env
-	reader   *lineReader
-	client   *kgo.Client
-	waiter   *topicWaiter
-	log      *logrus.Entry // of ErrorLoggingCallback
-	sync     bool
-	maxBlock time.Duration
-	known    bool // the topic has metadata
+	env    *Env
+	reader *lineReader
+	client *producerClient
+	log    *logrus.Entry // of ErrorLoggingCallback
+	sync   bool
+	known  bool // the topic has metadata
 }
 
 // configure checks the options in Kafka's order and makes the client.
@@ -223,83 +218,10 @@ func (p *consoleProducer) properties(o *producerOptions, set *jopt.Set) (map[str
 func (p *consoleProducer) connect(ctx context.Context, servers string, properties map[string]string) error {
 	loggers := consoleLoggers(p.env)
 	p.log = loggers.Logger("org.apache.kafka.clients.producer.internals.ErrorLoggingCallback")
-	v, err := parseClientValues(loggers.Logger("org.apache.kafka.clients.producer.ProducerConfig"), producerKeys, properties)
-	if err != nil {
-		return err
-	}
-	label := "Producer clientId=" + v.texts["client.id"]
-	network, options, err := commonOptions(ctx, loggers, v, servers, label, v.texts["client.id"])
-	if err != nil {
-		return causedBy(err, kafkaException, "Failed to construct kafka producer")
-	}
-	more, err := producerClientOptions(v)
-	if err != nil {
-		return err
-	}
-	if p.client, err = kgo.NewClient(append(options, more...)...); err != nil {
-		return causedBy(exceptionf(configException, "%s", err), kafkaException, "Failed to construct kafka producer")
-	}
-	p.maxBlock = v.ms("max.block.ms")
-	p.waiter = &topicWaiter{network: network, client: p.client, autoCreate: true, backoff: max(v.ms("retry.backoff.ms"), time.Millisecond)}
-	return nil
+	client, err := openProducer(ctx, loggers, servers, properties, nil)
+	p.client = client
+	return err
 }
-
-// producerClientOptions turns the producer's settings into kgo's.
-func producerClientOptions(v *clientValues) ([]kgo.Opt, error) {
-	acks, err := v.oneOf("acks", "all", "-1", "0", "1")
-	if err != nil {
-		return nil, err
-	}
-	idempotent, err := v.boolean("enable.idempotence")
-	if err != nil {
-		return nil, err
-	}
-	codec, ok := codecs[v.texts["compression.type"]]
-	if !ok {
-		return nil, causedBy(exceptionf(illegalArgument, "Unknown compression name: %s", v.texts["compression.type"]), kafkaException, "Failed to construct kafka producer")
-	}
-	partitioner, ok := partitioners[v.texts["partitioner.class"]]
-	if !ok {
-		return nil, exceptionf(configException, "Invalid value %[1]s for configuration partitioner.class: Class %[1]s could not be found.", v.texts["partitioner.class"])
-	}
-	retries := v.numbers["retries"]
-	options := []kgo.Opt{
-		kgo.ProducerBatchCompression(codec),
-		kgo.RecordPartitioner(partitioner()),
-		kgo.ProducerLinger(v.ms("linger.ms")),
-		kgo.ProduceRequestTimeout(max(v.ms("request.timeout.ms"), 100*time.Millisecond)),
-		kgo.RecordDeliveryTimeout(max(v.ms("delivery.timeout.ms"), time.Second)),
-		kgo.ProducerBatchMaxBytes(int32(max(v.numbers["max.request.size"], 1024))),
-		kgo.MaxBufferedBytes(int(max(v.numbers["buffer.memory"], 1024))),
-		kgo.MaxBufferedRecords(1 << 30),
-	}
-	if retries < 1<<31-1 {
-		options = append(options, kgo.RecordRetries(int(retries)+1))
-	}
-	if idempotent {
-		return append(options, kgo.RequiredAcks(kgo.AllISRAcks())), nil
-	}
-	return append(options, kgo.DisableIdempotentWrite(), kgo.RequiredAcks(acksOf[acks])), nil
-}
-
-var acksOf = map[string]kgo.Acks{"all": kgo.AllISRAcks(), "-1": kgo.AllISRAcks(), "0": kgo.NoAck(), "1": kgo.LeaderAck()}
-
-var codecs = map[string]kgo.CompressionCodec{
-	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
-	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
-}
-
-const partitionerPackage = "org.apache.kafka.clients.producer."
-
-var partitioners = map[string]func() kgo.Partitioner{
-	"": stickyByKey,
-	partitionerPackage + "internals.DefaultPartitioner": stickyByKey,
-	partitionerPackage + "UniformStickyPartitioner":     kgo.StickyPartitioner,
-	partitionerPackage + "RoundRobinPartitioner":        kgo.RoundRobinPartitioner,
-}
-
-// stickyByKey is murmur2 of the key, and one partition a batch without key.
-func stickyByKey() kgo.Partitioner { return kgo.StickyKeyPartitioner(nil) }
 
 // run reads lines until the input ends, or a signal does; what was read is
 // sent in either case.
@@ -341,7 +263,7 @@ func (p *consoleProducer) prompt() func() {
 // send hands a record to the client, once its topic is known.
 func (p *consoleProducer) send(ctx context.Context, r *kgo.Record) {
 	if !p.known {
-		if err := p.awaitTopic(ctx, r.Topic); err != nil {
+		if err := p.client.awaitTopic(ctx, r.Topic); err != nil {
 			if ctx.Err() == nil {
 				p.failed(r, err)
 			}
@@ -360,28 +282,6 @@ func (p *consoleProducer) send(ctx context.Context, r *kgo.Record) {
 			p.failed(r, producerError(r, err))
 		}
 	})
-}
-
-func (p *consoleProducer) awaitTopic(ctx context.Context, topic string) error {
-	waiting, cancel := context.WithTimeout(ctx, p.maxBlock)
-	defer cancel()
-	err := p.waiter.await(waiting, topic)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return kerr.RequestTimedOut.With("Topic %s not present in metadata after %d ms.", topic, p.maxBlock.Milliseconds())
-	}
-	return err
-}
-
-// producerError gives kgo's errors the text and class of Kafka's producer.
-func producerError(r *kgo.Record, err error) error {
-	var code *franzerr.Error
-	switch {
-	case errors.As(err, &code):
-		return kerr.ForCode(code.Code)
-	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kgo.ErrRecordRetries), errors.Is(err, context.DeadlineExceeded):
-		return kerr.RequestTimedOut.With("Expiring 1 record(s) for %s-%d:%d ms has passed since batch creation", r.Topic, r.Partition, time.Since(r.Timestamp).Milliseconds())
-	}
-	return kerr.NetworkException.With("%s", err)
 }
 
 // failed tells of a record that could not be sent.

@@ -19,6 +19,8 @@ var classes = map[string]string{
 	"kafka.admin.LeaderElectionCommand":                        "kafka-leader-election",
 	"kafka.admin.PreferredReplicaLeaderElectionCommand":        "kafka-preferred-replica-election",
 	"kafka.admin.BrokerApiVersionsCommand":                     "kafka-broker-api-versions",
+	"org.apache.kafka.tools.ProducerPerformance":               "kafka-producer-perf-test",
+	"kafka.tools.ConsumerPerformance":                          "kafka-consumer-perf-test",
 	"kafka.tools.ConsoleProducer":                              "kafka-console-producer",
 	"kafka.tools.ConsoleConsumer":                              "kafka-console-consumer",
 	"kafka.tools.DumpLogSegments":                              "kafka-dump-log",
