@@ -53,14 +53,17 @@ func serveBare(dir string) error {
 		return err
 	}
 	fmt.Println(l.Addr())
-	for {
+	for n := 0; ; n++ {
 		conn, err := l.Accept()
 		if err != nil {
 			return err
 		}
-		if err := serveOne(conn, filepath.Join(dir, "log")); err != nil && err != io.EOF {
-			return err
-		}
+		go func() {
+			if err := serveOne(conn, filepath.Join(dir, fmt.Sprint("log-", n))); err != nil && err != io.EOF {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}()
 	}
 }
 

@@ -29,6 +29,8 @@ func TestBench(t *testing.T) {
 	t.Run("topics", func(t *testing.T) { topics(t, tb, p) })
 	t.Run("tools", func(t *testing.T) { consoleTools(t, tb, p) })
 	t.Run("kcat", func(t *testing.T) { kcat(t, tb, p) })
+	t.Run("rate", func(t *testing.T) { rates(t, tb, p) })
+	t.Run("cold", func(t *testing.T) { cold(t, tb, p) })
 }
 
 // pair are the two brokers, ours first.
