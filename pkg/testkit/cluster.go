@@ -56,18 +56,52 @@ func (l *Log) String() string {
 // ZooKeeper starts the bundled ZooKeeper and returns its address.
 func ZooKeeper(t testing.TB) string {
 	t.Helper()
-	return ZooKeeperWithTick(t, 3*time.Second)
+	return StartZooKeeper(t, 3*time.Second).Address
 }
 
-// ZooKeeperWithTick starts one whose sessions last from 2 to 20 ticks.
-func ZooKeeperWithTick(t testing.TB, tick time.Duration) string {
+// ZooKeeperServer is the bundled ZooKeeper in this process.
+type ZooKeeperServer struct {
+	Address string
+
+	t      testing.TB
+	config server.Config
+	server *server.Server // nil while it is interrupted
+}
+
+// StartZooKeeper starts one whose sessions last from 2 to 20 ticks.
+func StartZooKeeper(t testing.TB, tick time.Duration) *ZooKeeperServer {
 	t.Helper()
-	s, err := server.Start(context.Background(), server.Config{
+	z := &ZooKeeperServer{t: t, config: server.Config{
 		DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: tick, Loggers: logging.Discard(),
-	})
+	}}
+	z.Repair()
+	z.Address = z.server.Addr()
+	_, port, err := net.SplitHostPort(z.Address)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return s.Addr()
+	z.config.ClientPort, err = strconv.Atoi(port)
+	require.NoError(t, err)
+	t.Cleanup(z.Interrupt)
+	return z
+}
+
+// Interrupt ends the server; its data stay.
+func (z *ZooKeeperServer) Interrupt() {
+	z.t.Helper()
+	if z.server != nil {
+		require.NoError(z.t, z.server.Close())
+		z.server = nil
+	}
+}
+
+// Repair starts it again, on the same data and port.
+func (z *ZooKeeperServer) Repair() {
+	z.t.Helper()
+	if z.server != nil {
+		return
+	}
+	s, err := server.Start(context.Background(), z.config)
+	require.NoError(z.t, err)
+	z.server = s
 }
 
 // Broker is a broker in this process.

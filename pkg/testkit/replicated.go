@@ -15,13 +15,16 @@ import (
 // Cluster is a ZooKeeper and several brokers in this process, each reachable
 // through links that can be cut.
 type Cluster struct {
-	ZooKeeper string    // its address, for the tools
-	Members   []*Member // by id, from 0
+	ZooKeeper string           // its address, for the tools
+	Server    *ZooKeeperServer // what is there
+	Members   []*Member        // by id, from 0
 }
 
 // Member is a broker of a cluster. Its Broker is another one after Restart.
 type Member struct {
 	*Broker
+	cluster    *Cluster
+	earlier    []*Log // of its former lives
 	t          testing.TB
 	properties map[string]string
 	zooKeeper  *Link // its way to ZooKeeper
@@ -33,11 +36,12 @@ type Member struct {
 // StartBroker and properties.
 func StartCluster(t testing.TB, brokers int, properties map[string]string) *Cluster {
 	t.Helper()
-	zooKeeper := ZooKeeperWithTick(t, 100*time.Millisecond)
-	c := &Cluster{ZooKeeper: zooKeeper}
+	server := StartZooKeeper(t, 100*time.Millisecond)
+	zooKeeper := server.Address
+	c := &Cluster{ZooKeeper: zooKeeper, Server: server}
 	for id := range brokers {
 		port := FreePort(t)
-		m := &Member{t: t, zooKeeper: NewLink(t, zooKeeper), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}
+		m := &Member{t: t, cluster: c, zooKeeper: NewLink(t, zooKeeper), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}
 		m.properties = map[string]string{
 			"broker.id": strconv.Itoa(id), "listeners": Listener(port), "advertised.listeners": "PLAINTEXT://" + m.network.Address,
 			"zookeeper.session.timeout.ms": "1000", "replica.lag.time.max.ms": "2000", "replica.fetch.wait.max.ms": "100",
@@ -70,8 +74,59 @@ func (m *Member) Restart() {
 	m.t.Helper()
 	m.network.Mend()
 	m.zooKeeper.Mend()
+	m.earlier = append(m.earlier, m.Log)
 	m.Broker = StartBroker(m.t, m.zooKeeper.Address, m.properties)
 	m.Address = m.network.Address
+}
+
+// StopInOrder is Stop, with nobody there afterwards.
+func (m *Member) StopInOrder() {
+	m.Stop()
+	m.network.Down()
+}
+
+// Pause is what others see of a process that was stopped by a signal: it
+// neither hears nor answers, and its requests come late.
+func (m *Member) Pause() { m.letAll(Held) }
+
+// Resume ends Pause.
+func (m *Member) Resume() { m.letAll(Open) }
+
+func (m *Member) letAll(p Passage) {
+	m.network.Let(Anybody, p)
+	m.zooKeeper.Let(Anybody, p)
+	for _, other := range m.cluster.Members {
+		if other != m {
+			other.network.Let(int(m.ID()), p)
+		}
+	}
+}
+
+// Links are everybody's way to the member and its own to ZooKeeper.
+func (m *Member) Links() (network, zooKeeper *Link) { return m.network, m.zooKeeper }
+
+// LogDir is log.dirs.
+func (m *Member) LogDir() string { return m.Dir }
+
+// Seed is where clients reach it.
+func (m *Member) Seed() string { return m.network.Address }
+
+// Output is what it has logged in all its lives.
+func (m *Member) Output() string {
+	text := ""
+	for _, l := range m.earlier {
+		text += l.String()
+	}
+	return text + m.Log.String()
+}
+
+// Nodes are the members as a history has them.
+func (c *Cluster) Nodes() []Node {
+	var nodes []Node
+	for _, m := range c.Members {
+		nodes = append(nodes, m)
+	}
+	return nodes
 }
 
 // copyTree copies a directory whose files are written to meanwhile. A file
