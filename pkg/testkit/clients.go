@@ -61,11 +61,8 @@ func (l *load) write(writer int, idempotent bool, random *rand.Rand) {
 			id := RecordID{writer, seq}
 			record := &kgo.Record{Topic: l.topic, Partition: random.Int32N(l.partitions), Value: id.Payload()}
 			c.Produce(context.Background(), record, func(r *kgo.Record, err error) {
-				switch {
-				case err == nil:
+				if err == nil {
 					l.h.Acked(id, model.TopicPartition{Topic: r.Topic, Partition: r.Partition}, r.Offset)
-				case idempotent && fatalToProducer(err):
-					l.h.Problem("writer %d, record %s: %v", writer, id, err)
 				}
 			})
 			wait(ctx, l.pace)
@@ -77,12 +74,6 @@ func (l *load) write(writer int, idempotent bool, random *rand.Rand) {
 		}
 		return nil
 	})
-}
-
-// fatalToProducer reports whether an error tells an idempotent producer that
-// the log is not what it was told before.
-func fatalToProducer(err error) bool {
-	return errors.Is(err, kerr.OutOfOrderSequenceNumber) || errors.Is(err, kerr.UnknownProducerID) || errors.Is(err, kerr.InvalidProducerEpoch)
 }
 
 // wait waits for a time or the end of ctx.
@@ -105,23 +96,25 @@ func (l *load) read(name string, options ...kgo.Opt) {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(250 * time.Millisecond)}, options...)...)
 	l.others.Go(name, func(ctx context.Context) error {
 		for ctx.Err() == nil {
-			c.PollFetches(ctx).EachPartition(func(p kgo.FetchTopicPartition) { l.took(name, p) })
+			c.PollFetches(ctx).EachPartition(func(p kgo.FetchTopicPartition) { l.took(c, name, p) })
 		}
 		return nil
 	})
 }
 
-func (l *load) took(name string, p kgo.FetchTopicPartition) {
+// took enters what a reader was given. A leader of the past may tell it that
+// there is nothing where it is: then it asks again.
+func (l *load) took(c *kgo.Client, name string, p kgo.FetchTopicPartition) {
 	tp := model.TopicPartition{Topic: p.Topic, Partition: p.Partition}
-	var lost *kgo.ErrDataLoss
-	if errors.As(p.Err, &lost) || errors.Is(p.Err, kerr.OffsetOutOfRange) {
-		l.h.Problem("%s of %s: %v", name, tp, p.Err)
-	}
 	for _, r := range p.Records {
 		l.h.Read(name, tp, r.Offset, r.Value)
-		if r.Offset >= p.HighWatermark {
-			l.h.Problem("%s was given offset %d of %s with a high watermark of %d", name, r.Offset, tp, p.HighWatermark)
-		}
+	}
+	var lost *kgo.ErrDataLoss
+	if errors.As(p.Err, &lost) || errors.Is(p.Err, kerr.OffsetOutOfRange) {
+		next := kgo.NewOffset().At(l.h.Position(name, tp) + 1)
+		l.h.Reset(name, tp)
+		c.RemoveConsumePartitions(map[string][]int32{p.Topic: {p.Partition}})
+		c.AddConsumePartitions(map[string]map[int32]kgo.Offset{p.Topic: {p.Partition: next}})
 	}
 }
 
@@ -179,7 +172,7 @@ func (l *load) readAll(admin *kadm.Client) {
 	ends, err := admin.ListEndOffsets(ctx, l.topic)
 	require.NoError(l.t, err)
 	require.NoError(l.t, ends.Error())
-	values := make([][][]byte, l.partitions)
+	values := make([][]FinalRecord, l.partitions)
 	from, left := map[int32]kgo.Offset{}, 0
 	for p := range l.partitions {
 		end, found := ends.Lookup(l.topic, p)
@@ -193,7 +186,7 @@ func (l *load) readAll(admin *kadm.Client) {
 			if int(r.Offset) != len(values[r.Partition]) {
 				l.h.Problem("the last reading of %s-%d: offset %d behind %d records", r.Topic, r.Partition, r.Offset, len(values[r.Partition]))
 			}
-			values[r.Partition] = append(values[r.Partition], r.Value)
+			values[r.Partition] = append(values[r.Partition], FinalRecord{r.Value, r.ProducerID, r.ProducerEpoch})
 			left--
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -35,9 +36,24 @@ func NewLog(t testing.TB) *Log {
 		if t.Failed() {
 			text := l.String()
 			t.Logf("log:\n%s", text[max(0, len(text)-16000):])
+			keep(t, text)
 		}
 	})
 	return l
+}
+
+// keep puts the whole of a log into the directory that GREGOR_KEEP names.
+func keep(t testing.TB, text string) {
+	dir := os.Getenv("GREGOR_KEEP")
+	if dir == "" {
+		return
+	}
+	f, err := os.CreateTemp(dir, "log-*.txt")
+	require.NoError(t, err)
+	_, err = f.WriteString(text)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	t.Logf("the whole log: %s", f.Name())
 }
 
 func (l *Log) Write(p []byte) (int, error) {
@@ -146,6 +162,15 @@ func (b *Broker) Stop() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(b.t, b.Shutdown(ctx))
+	})
+}
+
+// abandon ends the broker without waiting for anybody; how does not matter.
+func (b *Broker) abandon() {
+	b.stop.Do(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = b.Shutdown(ctx) // what it leaves behind is thrown away
 	})
 }
 

@@ -79,7 +79,7 @@ func Schedule(seed uint64, faults, nodes int, session time.Duration, weights map
 	list := make([]Fault, faults)
 	for i := range list {
 		f := Fault{Kind: kinds[r.IntN(len(kinds))], Nodes: r.Perm(nodes)[:min(2, nodes)],
-			Lasts: time.Duration(r.Int64N(int64(session))), Before: time.Duration(r.Int64N(int64(session / 2))), Beside: i > 0 && r.IntN(3) == 0}
+			Lasts: time.Duration(r.Int64N(int64(session))), Before: time.Duration(r.Int64N(int64(session / 2))), Beside: i > 0 && !list[i-1].Beside && r.IntN(3) == 0}
 		if r.IntN(2) == 0 {
 			f.Lasts += session * 5 / 4
 		}

@@ -75,7 +75,20 @@ type readerOf struct {
 type partitionHistory struct {
 	at    []claim // by offset; a claim without a witness is none
 	acked int
-	final []RecordID // as read at the end
+	final []written // as read at the end
+}
+
+// written is a record as it is in the log. A producer that was told by a
+// leader of the past that it is out of order takes another id or epoch and
+// sends again what is not acknowledged: only within one is it exact.
+type written struct {
+	id       RecordID
+	producer producer
+}
+
+type producer struct {
+	id    int64
+	epoch int16
 }
 
 // claim says who told first that a record is at an offset.
@@ -122,7 +135,8 @@ func (h *History) Failed() bool {
 }
 
 // Exact says that a writer is idempotent: each of its records is there at
-// most once, in the order in which they were sent.
+// most once and in the order in which they were sent, as long as it keeps its
+// producer id.
 func (h *History) Exact(writer int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -230,21 +244,47 @@ func (h *History) Offset(group string, tp model.TopicPartition, offset int64) {
 	}
 }
 
+// FinalRecord is a record of the last reading.
+type FinalRecord struct {
+	Value         []byte
+	ProducerID    int64
+	ProducerEpoch int16
+}
+
 // Final enters what a partition holds in the end, from offset 0 on.
-func (h *History) Final(tp model.TopicPartition, values [][]byte) {
-	ids := make([]RecordID, len(values))
+func (h *History) Final(tp model.TopicPartition, records []FinalRecord) {
+	final := make([]written, len(records))
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, value := range values {
-		id, err := ParsePayload(value)
+	for i, r := range records {
+		id, err := ParsePayload(r.Value)
 		if err != nil {
 			h.problemLocked("offset %d of %s in the end: %v", i, tp, err)
 			continue
 		}
-		ids[i] = id
+		final[i] = written{id, producer{r.ProducerID, r.ProducerEpoch}}
 		h.claimLocked("the last reading", id, tp, int64(i), false)
 	}
-	h.partitionLocked(tp).final = ids
+	h.partitionLocked(tp).final = final
+}
+
+// Reset says that a reader was told that it is beyond the end of the log, and
+// goes on where it was or before. A leader of the past says so, rightly; what
+// the reader saw must be there in the end all the same.
+func (h *History) Reset(reader string, tp model.TopicPartition) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.positions, readerOf{reader, tp})
+}
+
+// Position is the last offset that a reader saw, -1 for none.
+func (h *History) Position(reader string, tp model.TopicPartition) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if at, some := h.positions[readerOf{reader, tp}]; some {
+		return at
+	}
+	return -1
 }
 
 // AckedRecords is how many acknowledged records there are.
@@ -275,21 +315,26 @@ func (h *History) checkLocked(tp model.TopicPartition, p *partitionHistory) {
 			h.problemLocked("%s at offset %d of %s, known by %s, is lost: the partition ends at %d", c.id, offset, tp, c.witness, len(p.final))
 		}
 	}
-	first := map[RecordID]int{}
-	last := map[int]RecordID{}
-	for offset, id := range p.final {
-		if id == (RecordID{}) {
-			continue // told already
+	first := map[written]int{}
+	type writing struct {
+		writer   int
+		producer producer
+	}
+	last := map[writing]RecordID{}
+	for offset, w := range p.final {
+		if w.id == (RecordID{}) || !h.exact[w.id.Writer] {
+			continue // told already, or not to be checked
 		}
-		if before, twice := first[id]; twice && h.exact[id.Writer] {
-			h.problemLocked("%s is in %s twice: at %d and %d", id, tp, before, offset)
-		} else if !twice {
-			first[id] = offset
+		if before, twice := first[w]; twice {
+			h.problemLocked("%s is in %s twice: at %d and %d", w.id, tp, before, offset)
+			continue
 		}
-		if h.exact[id.Writer] && id.Seq < last[id.Writer].Seq {
-			h.problemLocked("%s of %s at offset %d comes behind %s", id, tp, offset, last[id.Writer])
+		first[w] = offset
+		key := writing{w.id.Writer, w.producer}
+		if w.id.Seq < last[key].Seq {
+			h.problemLocked("%s of %s at offset %d comes behind %s", w.id, tp, offset, last[key])
 		}
-		last[id.Writer] = id
+		last[key] = w.id
 	}
 }
 

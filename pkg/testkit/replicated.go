@@ -64,7 +64,7 @@ func (m *Member) Kill() {
 	m.zooKeeper.Cut()
 	image := m.t.TempDir()
 	require.NoError(m.t, copyTree(image, m.Dir))
-	m.Stop()
+	m.abandon()
 	require.NoError(m.t, os.RemoveAll(m.Dir))
 	require.NoError(m.t, os.Rename(image, m.Dir))
 }
