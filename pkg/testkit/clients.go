@@ -112,7 +112,6 @@ func (l *load) took(c *kgo.Client, name string, p kgo.FetchTopicPartition) {
 	var lost *kgo.ErrDataLoss
 	if errors.As(p.Err, &lost) || errors.Is(p.Err, kerr.OffsetOutOfRange) {
 		next := kgo.NewOffset().At(l.h.Position(name, tp) + 1)
-		l.h.Reset(name, tp)
 		c.RemoveConsumePartitions(map[string][]int32{p.Topic: {p.Partition}})
 		c.AddConsumePartitions(map[string]map[int32]kgo.Offset{p.Topic: {p.Partition: next}})
 	}

@@ -76,6 +76,8 @@ type partitionHistory struct {
 	at    []claim // by offset; a claim without a witness is none
 	acked int
 	final []written // as read at the end
+
+	somewhere []RecordID // acknowledged, at offsets that were not told
 }
 
 // written is a record as it is in the log. A producer that was told by a
@@ -143,12 +145,15 @@ func (h *History) Exact(writer int) {
 	h.exact[writer] = true
 }
 
-// Acked enters that a record was acknowledged with an offset.
+// Acked enters that a record was acknowledged with an offset, -1 when it was
+// acknowledged as a duplicate of one whose offset is forgotten.
 func (h *History) Acked(id RecordID, tp model.TopicPartition, offset int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if offset < 0 {
-		return // acknowledged as a duplicate of one whose offset is forgotten
+		p := h.partitionLocked(tp)
+		p.somewhere = append(p.somewhere, id)
+		return
 	}
 	h.claimLocked(fmt.Sprintf("the acknowledgement to writer %d", id.Writer), id, tp, offset, true)
 }
@@ -268,15 +273,6 @@ func (h *History) Final(tp model.TopicPartition, records []FinalRecord) {
 	h.partitionLocked(tp).final = final
 }
 
-// Reset says that a reader was told that it is beyond the end of the log, and
-// goes on where it was or before. A leader of the past says so, rightly; what
-// the reader saw must be there in the end all the same.
-func (h *History) Reset(reader string, tp model.TopicPartition) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.positions, readerOf{reader, tp})
-}
-
 // Position is the last offset that a reader saw, -1 for none.
 func (h *History) Position(reader string, tp model.TopicPartition) int64 {
 	h.mu.Lock()
@@ -313,6 +309,15 @@ func (h *History) checkLocked(tp model.TopicPartition, p *partitionHistory) {
 	for offset := len(p.final); offset < len(p.at); offset++ {
 		if c := p.at[offset]; c.witness != "" {
 			h.problemLocked("%s at offset %d of %s, known by %s, is lost: the partition ends at %d", c.id, offset, tp, c.witness, len(p.final))
+		}
+	}
+	present := map[RecordID]bool{}
+	for _, w := range p.final {
+		present[w.id] = true
+	}
+	for _, id := range p.somewhere {
+		if !present[id] {
+			h.problemLocked("%s, acknowledged as a duplicate, is not in %s", id, tp)
 		}
 	}
 	first := map[written]int{}

@@ -92,16 +92,16 @@ func Seed(t testing.TB) uint64 {
 func RunHistory(t testing.TB, seed uint64, nodes []Node, zooKeeper ZooKeeperNode, zooKeeperAddress string, o HistoryOptions) *History {
 	t.Helper()
 	s := newSite(t, seed, nodes, zooKeeper, zooKeeperAddress, o)
-	finish := func() {}
-	if o.Clients != nil {
-		finish = o.Clients(s.h, HistoryTopic, s.options.Partitions)
-	}
 	observing := lifecycle.NewGroup(context.Background())
 	observing.Go("observer", s.observe)
 	if o.Topics {
 		observing.Go("topics", s.topicsComeAndGo)
 	}
 	s.begin()
+	finish := func() {}
+	if o.Clients != nil {
+		finish = o.Clients(s.h, HistoryTopic, s.options.Partitions)
+	}
 	s.happen(cmpSlices(o.Plan, Schedule(seed, o.Faults, len(nodes), s.options.Session, s.options.Weights)))
 	s.heal()
 	finish()
