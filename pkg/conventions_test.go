@@ -23,7 +23,7 @@ const module = "gregor/pkg/"
 var floors = [][]string{
 	0: {"model", "kerr", "wire", "compress", "vfs", "lifecycle", "logging"},
 	1: {"record", "protocol", "config"},
-	2: {"commitlog", "logmanager", "purgatory", "metadata", "zkstore", "client",
+	2: {"commitlog", "logmanager", "purgatory", "metadata", "zkstore", "client", "quota",
 		"zookeeper/jute", "zookeeper/tree", "zookeeper/txnlog", "zookeeper/session", "zookeeper/server"},
 	3: {"replica", "coordinator", "group", "txn", "controller", "admin"},
 	4: {"network", "api"},

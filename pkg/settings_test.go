@@ -26,8 +26,6 @@ var checksOnly = map[string]bool{"config/crosschecks.go": true}
 var settingsApart = map[string]string{
 	"listener.security.protocol.map":           "it is read by a variable's name",
 	"process.roles":                            "it ends the start",
-	"max.compaction.lag.ms":                    "compacted topics roll by it, and nothing compacts them",
-	"log.cleaner.max.compaction.lag.ms":        "as max.compaction.lag.ms",
 	"log.cleaner.threads":                      "a change of it is checked",
 	"log.message.format.version":               "it is shown as a topic's default",
 	"transaction.state.log.min.isr":            "the topic can be created by its name, and nobody writes to it",

@@ -24,7 +24,7 @@ type DataOptions struct {
 }
 
 // Data is the family of the APIs that move records: Produce, Fetch,
-// ListOffsets, OffsetForLeaderEpoch.
+// ListOffsets, OffsetForLeaderEpoch, DeleteRecords.
 type Data struct {
 	replicas      *replica.Manager
 	metadata      *metadata.Cache
@@ -53,6 +53,7 @@ func (d *Data) Register(r *Router) {
 	r.Handle(0, d.produce)
 	r.Handle(1, d.fetch)
 	r.Handle(2, Typed(kmsg.NewPtrListOffsetsRequest, d.listOffsets))
+	r.Handle(21, Typed(kmsg.NewPtrDeleteRecordsRequest, d.deleteRecords))
 	r.Handle(23, Typed(kmsg.NewPtrOffsetForLeaderEpochRequest, d.offsetForLeaderEpoch))
 }
 

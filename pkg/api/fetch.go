@@ -45,6 +45,7 @@ type fetchRequest struct {
 	isolation  int8
 	session    int32
 	epoch      int32
+	rack       string
 	partitions []replica.Fetch
 	forgotten  []model.TopicPartition
 }
@@ -148,7 +149,7 @@ func (q *fetchRequest) decode(version int16, frame []byte, known func([]byte) (*
 		return false
 	}
 	if version >= 11 {
-		b.name() // rack
+		q.rack = string(b.name())
 	}
 	b.tags()
 	return b.Ok()
@@ -222,6 +223,8 @@ func (d *Data) readFetches(ctx context.Context, r *wire.Request, req *fetchReque
 		LeaderOnly: req.replicaID >= 0 || req.replicaID == replica.ConsumerID && req.version < 11,
 		CutBatches: req.version <= 2,
 		Isolation:  isolationOf(req.replicaID, req.isolation),
+		Rack:       req.rack,
+		Listener:   r.Peer.Listener,
 	}
 	d.replicas.Fetch(ctx, &params, fetches[:existing])
 	for i := range fetches[:existing] {
@@ -395,10 +398,18 @@ func (e *fetchEncoder) partition(f *replica.Fetch) {
 		e.aborted(r.Aborted)
 	}
 	if e.version >= 11 {
-		e.dst = kbin.AppendInt32(e.dst, -1) // preferred read replica
+		e.dst = kbin.AppendInt32(e.dst, preferredReplica(r))
 	}
 	e.records(&r.Records)
 	e.partitionTags(r.Diverging)
+}
+
+// preferredReplica is where a consumer should read instead, -1 for here.
+func preferredReplica(r *replica.FetchResult) int32 {
+	if r.Elsewhere {
+		return int32(r.Preferred)
+	}
+	return -1
 }
 
 // aborted writes the aborted transactions; nil, which is not an empty list,

@@ -246,7 +246,7 @@ func (s *fetchSession) selectResults(epoch int32, fetches []replica.Fetch, inclu
 // tell reports whether the result says anything new, and remembers what it
 // says. After an error the partition is told again in any case.
 func (p *sessionPartition) tell(r *replica.FetchResult) bool {
-	fresh := r.Records.Length > 0 || r.Err != nil || r.Diverging != nil ||
+	fresh := r.Records.Length > 0 || r.Err != nil || r.Diverging != nil || r.Elsewhere ||
 		p.highWatermark != r.HighWatermark || p.logStartOffset != r.LogStartOffset
 	p.highWatermark, p.logStartOffset = r.HighWatermark, r.LogStartOffset
 	if r.Err != nil {

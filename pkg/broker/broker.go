@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,7 @@ type Broker struct {
 	logs         *logmanager.Manager
 	metadata     *metadata.Cache
 	replicas     *replica.Manager
+	quotas       replica.Quotas
 	network      *network.Server
 	router       *api.Router
 	controller   *controller.Controller
@@ -203,7 +205,12 @@ func (b *Broker) bindSockets(context.Context) error {
 	c := b.current()
 	var listeners []network.Listener
 	for _, e := range c.Listeners() {
-		listeners = append(listeners, network.Listener{Endpoint: e, Privileged: e.Listener == c.InterBrokerListener()})
+		l := network.Listener{Endpoint: e, InterBroker: e.Listener == c.InterBrokerListener()}
+		if l.ControlPlane = !l.InterBroker && e.Listener == c.ControlPlaneListener(); l.ControlPlane {
+			listeners = slices.Insert(listeners, 0, l) // as in Kafka it comes first
+			continue
+		}
+		listeners = append(listeners, l)
 	}
 	b.router = api.NewRouter()
 	b.network = network.New(network.Options{

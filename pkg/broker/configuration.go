@@ -40,11 +40,13 @@ func (b *Broker) followConfiguration(ctx context.Context) error {
 // brokerChanged puts a changed broker configuration in force: the defaults of
 // topics, the limits of the network, and what the controller goes by.
 func (b *Broker) brokerChanged(was, is *config.Broker) {
+	b.reconfigureLogs(is)
 	for _, topic := range b.hostedTopics() {
 		parsed := b.topicConfig(topic, b.topicConfigs.known(topic))
 		b.logs.UpdateTopicOptions(topic, b.logOptions(parsed))
 		b.replicas.UpdateTopicSettings(topic, settingsOf(parsed))
 	}
+	b.limitReplication(is)
 	b.network.SetLimits(is.Int("max.connections"), is.Int("max.connections.per.ip"), is.MaxConnectionsPerIPOverrides())
 	const unclean = "unclean.leader.election.enable"
 	if is.Bool(unclean) && !was.Bool(unclean) {

@@ -108,6 +108,7 @@ func (b *Broker) onLeadership(change replica.LeadershipChange) {
 func (b *Broker) onDeleted(deleted []model.TopicPartition) {
 	for _, tp := range deleted {
 		b.topicConfigs.forget(tp.Topic)
+		b.unthrottleTopic(tp.Topic)
 	}
 	b.groups.OnPartitionsDeleted(deleted)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ func (b *Broker) startLogs(ctx context.Context) error {
 		Dirs:                       c.LogDirs(),
 		InitialOffline:             b.offlineDirs,
 		Loggers:                    b.loggers,
-		RecoveryThreads:            c.Int("num.recovery.threads.per.data.dir"),
+		RecoveryThreads:            recoveryThreads(c),
 		RetentionCheckInterval:     time.Duration(c.Long("log.retention.check.interval.ms")) * time.Millisecond,
 		FlushCheckInterval:         time.Duration(c.Long("log.flush.scheduler.interval.ms")) * time.Millisecond,
 		RecoveryCheckpointInterval: milliseconds(c.Int("log.flush.offset.checkpoint.interval.ms")),
@@ -99,8 +100,26 @@ func (b *Broker) startLogs(ctx context.Context) error {
 	if err := logs.Load(ctx, b.logOptionsOf); err != nil {
 		return err
 	}
+	b.reconfigureLogs(c)
 	logs.Start()
 	return nil
+}
+
+// recoveryThreads is how many logs of a directory are opened at a time.
+func recoveryThreads(c *config.Broker) int {
+	if !c.IsSet("gregor.recovery.threads.per.data.dir") {
+		return c.Int("num.recovery.threads.per.data.dir")
+	}
+	if n := c.Int("gregor.recovery.threads.per.data.dir"); n > 0 {
+		return n
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// reconfigureLogs puts settings of the log directories in force that may
+// change while the broker runs.
+func (b *Broker) reconfigureLogs(c *config.Broker) {
+	b.logs.Reconfigure(c.Int("num.recovery.threads.per.data.dir"), time.Duration(c.Long("log.segment.delete.delay.ms"))*time.Millisecond)
 }
 
 // writeIdentity keeps the id and the cluster in every directory; it comes

@@ -18,6 +18,8 @@ import (
 func (b *Broker) startReplicas(context.Context) error {
 	c := b.current()
 	b.metadata = metadata.New(b.id, b.clusterID, b.loggers)
+	b.quotas = newReplicationQuotas(c)
+	b.limitReplication(c)
 	b.replicas = replica.New(replica.Options{
 		BrokerID:           b.id,
 		Logs:               b.logs,
@@ -31,7 +33,10 @@ func (b *Broker) startReplicas(context.Context) error {
 		OnDeleted:          b.onDeleted,
 		Loggers:            b.loggers,
 		Listener:           c.InterBrokerListener(),
+		ControllerListener: c.ControlPlaneListener(),
 		Versions:           replica.PeerVersionsFor(c.InterBrokerProtocol()),
+		Quotas:             b.quotas,
+		NearestReplica:     c.String("replica.selector.class") == config.RackAwareSelector,
 		States:             b.store,
 		Fetching: replica.FetchingOptions{
 			Fetchers:          func() int { return b.current().Int("num.replica.fetchers") },
@@ -52,6 +57,7 @@ func (b *Broker) startReplicas(context.Context) error {
 	})
 	b.announceReaper(produceReaper)
 	b.announceReaper(fetchReaper)
+	b.announceReaper(deleteReaper)
 	b.announce(dirFailureClass, dirFailureThread)
 	return nil
 }
@@ -62,6 +68,7 @@ func (b *Broker) startController(context.Context) error {
 	b.controller = controller.New(b.store, controller.Options{
 		ID:                     b.id,
 		InterBrokerListener:    c.InterBrokerListener(),
+		ControlPlaneListener:   c.ControlPlaneListener(),
 		Versions:               controller.VersionsFor(c.InterBrokerProtocol()),
 		DeleteTopicEnable:      c.Bool("delete.topic.enable"),
 		AutoLeaderRebalance:    c.Bool("auto.leader.rebalance.enable"),

@@ -13,6 +13,7 @@ const (
 	dirFailureClass  = "kafka.server.ReplicaManager$LogDirFailureHandler"
 	produceReaper    = "ExpirationReaper-%d-Produce"
 	fetchReaper      = "ExpirationReaper-%d-Fetch"
+	deleteReaper     = "ExpirationReaper-%d-DeleteRecords"
 	topicReaper      = "ExpirationReaper-%d-topic"
 	heartbeatReaper  = "ExpirationReaper-%d-Heartbeat"
 	rebalanceReaper  = "ExpirationReaper-%d-Rebalance"

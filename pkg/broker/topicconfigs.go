@@ -114,7 +114,10 @@ func (b *Broker) logOptions(t *config.Topic) commitlog.Options {
 		RetentionMs:              t.Long("retention.ms"),
 		RetentionBytes:           t.Long("retention.bytes"),
 		Compact:                  slices.Contains(policy, "compact"),
+		MinCompactionLagMs:       t.Long("min.compaction.lag.ms"),
 		MaxCompactionLagMs:       t.Long("max.compaction.lag.ms"),
+		MinCleanableDirtyRatio:   t.Double("min.cleanable.dirty.ratio"),
+		DeleteRetentionMs:        t.Long("delete.retention.ms"),
 		FlushMessages:            t.Long("flush.messages"),
 		FlushMs:                  t.Long("flush.ms"),
 		FileDeleteDelayMs:        t.Long("file.delete.delay.ms"),
@@ -133,7 +136,9 @@ func (b *Broker) logOptionsOf(topic string) commitlog.Options {
 
 // topicSettings is what the replica manager asks when a partition appears.
 func (b *Broker) topicSettings(topic string) replica.TopicSettings {
-	return settingsOf(b.topicConfig(topic, b.topicConfigs.fresh(b.group.Context(), topic)))
+	parsed := b.topicConfig(topic, b.topicConfigs.fresh(b.group.Context(), topic))
+	b.throttleTopic(topic, parsed)
+	return settingsOf(parsed)
 }
 
 func settingsOf(t *config.Topic) replica.TopicSettings {
@@ -146,6 +151,7 @@ func (b *Broker) applyTopic(topic string, overrides map[string]string) {
 	parsed := b.topicConfig(topic, overrides)
 	b.logs.UpdateTopicOptions(topic, b.logOptions(parsed))
 	b.replicas.UpdateTopicSettings(topic, settingsOf(parsed))
+	b.throttleTopic(topic, parsed)
 	if _, given := overrides["unclean.leader.election.enable"]; given && parsed.Bool("unclean.leader.election.enable") {
 		b.controller.UncleanElectionEnabled(topic)
 	}

@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -44,10 +41,7 @@ func electionClient(ctx context.Context, loggers *logging.Loggers, bootstrap, fi
 // about a file without "partitions", empty the one about a file that is no
 // JSON.
 func electionFile(path, subject, missing, empty string) ([]model.TopicPartition, error) {
-	content, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, causedBy(exceptionf(noSuchFile, "%s", path), "java.io.IOException", "Unable to read file %s", path)
-	}
+	content, err := readWholeFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -63,9 +57,9 @@ func electionFile(path, subject, missing, empty string) ([]model.TopicPartition,
 	if !ok {
 		return nil, exceptionf(adminOperation, "%s", missing)
 	}
-	list, ok := field.([]any)
-	if !ok {
-		return nil, exceptionf(jsonMapping, "Expected JSON array, received %s", jsonText(field))
+	list, err := jsonArray(field)
+	if err != nil {
+		return nil, err
 	}
 	partitions, twice, err := electionPartitions(list)
 	if err == nil && len(twice) > 0 {
@@ -96,49 +90,12 @@ func electionPartition(element any) (tp model.TopicPartition, err error) {
 	if err != nil {
 		return tp, err
 	}
-	for _, name := range []string{"topic", "partition"} {
-		if _, ok := object[name]; !ok {
-			return tp, exceptionf(jsonMapping, "No such field exists: `%s`", name)
-		}
+	if tp.Topic, err = jsonString(object, "topic"); err != nil {
+		return tp, err
 	}
-	topic, ok := object["topic"].(string)
-	if !ok {
-		return tp, exceptionf(jsonMapping, "Expected `String` value, received %s", jsonText(object["topic"]))
-	}
-	number, ok := object["partition"].(json.Number)
-	n, err := number.Int64()
-	if !ok || err != nil || n != int64(int32(n)) {
-		return tp, exceptionf(jsonMapping, "Expected `Int` value, received %s", jsonText(object["partition"]))
-	}
-	return model.TopicPartition{Topic: topic, Partition: int32(n)}, nil
-}
-
-// jsonMapping is the class of what Jackson says about JSON that is not what it
-// should be.
-const jsonMapping = "com.fasterxml.jackson.databind.JsonMappingException"
-
-// parseJSON reads one JSON value; what stands behind it does not count.
-func parseJSON(content []byte) (document any, ok bool) {
-	d := json.NewDecoder(bytes.NewReader(content))
-	d.UseNumber()
-	return document, d.Decode(&document) == nil
-}
-
-func jsonObject(v any) (map[string]any, error) {
-	object, ok := v.(map[string]any)
-	if !ok {
-		return nil, exceptionf(jsonMapping, "Expected JSON object, received %s", jsonText(v))
-	}
-	return object, nil
-}
-
-// jsonText is a value as it was written, without blanks.
-func jsonText(v any) string {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return "?" // nothing that was decoded
-	}
-	return string(text)
+	n, err := jsonInteger(object, "partition", jsonInt)
+	tp.Partition = int32(n)
+	return tp, err
 }
 
 // electLeaders asks the controller for an election, of all partitions when the

@@ -12,6 +12,7 @@ var classes = map[string]string{
 	"kafka.Kafka": "kafka-server-start",
 	"org.apache.zookeeper.server.quorum.QuorumPeerMain":        "zookeeper-server-start",
 	"kafka.admin.LogDirsCommand":                               "kafka-log-dirs",
+	"kafka.admin.DeleteRecordsCommand":                         "kafka-delete-records",
 	"kafka.admin.TopicCommand":                                 "kafka-topics",
 	"kafka.admin.ConfigCommand":                                "kafka-configs",
 	"kafka.admin.ConsumerGroupCommand":                         "kafka-consumer-groups",

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -150,8 +151,10 @@ func (b *wireBroker) metadata(req *kmsg.MetadataRequest) kmsg.Response {
 	self := kmsg.NewMetadataResponseBroker()
 	self.NodeID, self.Host, self.Port = b.id, host, int32(n)
 	resp.Brokers, resp.ControllerID = append(resp.Brokers, self), b.id
-	if req.Topics == nil {
-		resp.Topics = b.topics
+	for _, topic := range b.topics {
+		if req.Topics == nil || slices.ContainsFunc(req.Topics, func(asked kmsg.MetadataRequestTopic) bool { return *asked.Topic == *topic.Topic }) {
+			resp.Topics = append(resp.Topics, topic)
+		}
 	}
 	return resp
 }

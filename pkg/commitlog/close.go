@@ -26,12 +26,20 @@ func (l *Log) usable() error {
 	return nil
 }
 
-// failOn lets errors of the protocol and nil pass. Any other one is of the
-// disk: the log takes no more calls and its directory is reported.
+// failOn lets errors of the protocol and nil pass. Damaged records are told
+// once for each place and concern nobody but those who ask for them. Any other
+// error is of the disk: the log takes no more calls and its directory is
+// reported.
 func (l *Log) failOn(err error) error {
 	var protocol *kerr.Error
-	if err == nil || errors.As(err, &protocol) {
+	switch {
+	case err == nil || errors.As(err, &protocol):
 		return err
+	case errors.Is(err, ErrCorrupt):
+		if l.complaints.first(err.Error()) {
+			l.entry.Errorf("[Log partition=%s, dir=%s] %s", l.partition, l.ParentDir(), err)
+		}
+		return kerr.CorruptMessage.With("%s: %s", l.partition, err)
 	}
 	if !l.failed.Swap(true) {
 		l.onFailure(fmt.Errorf("%s: %w", l.Dir(), err))

@@ -44,6 +44,16 @@
 //     removed. A broken one: removed, and the batches behind an older one read.
 //   - Epochs at or behind the log end: dropped.
 //
+// # Damage
+//
+// What is read of a segment that was there when the log was opened is checked
+// once, sums included, before it is served (verified.go); what was appended or
+// recovered since was checked then. A damaged batch is CorruptMessage for
+// replicas and consumers alike, one line of ERROR for each place; everything
+// before and behind it is served, and the directory stays online. Bytes that
+// rot in a segment after they were checked are found as far as they break the
+// steps from batch to batch; the rest the client's own check has to find.
+//
 // Batches of message formats 0 and 1, and control and transactional batches
 // that another broker wrote, are stepped over, served and recovered.
 //

@@ -54,7 +54,10 @@ func (l *Log) flushUpTo(atLeast int64, target func() int64) error {
 	offset := target()
 	newNames := false
 	for _, s := range l.segments.Load().between(from, offset) {
-		if err := s.flush(); err != nil && !(s.deleted.Load() && errors.Is(err, fs.ErrNotExist)) {
+		if s.replaced.Load() {
+			continue // by a segment that is durable
+		}
+		if err := s.flush(); err != nil && !errors.Is(err, errReplaced) && !(s.deleted.Load() && errors.Is(err, fs.ErrNotExist)) {
 			return l.failOn(err)
 		}
 		newNames = s.unsyncedName.Swap(false) || newNames

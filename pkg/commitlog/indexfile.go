@@ -162,6 +162,14 @@ func (x *indexFile) writeTailLocked() error {
 	return nil
 }
 
+// count is the number of entries.
+func (x *indexFile) count() (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	err := x.loadLocked()
+	return x.entries, err
+}
+
 // resizeLocked allocates or cuts the file to size, rounded down to whole
 // entries, and never below the entries there are.
 func (x *indexFile) resizeLocked(size int) error {

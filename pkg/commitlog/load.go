@@ -127,6 +127,8 @@ func (l *Log) clearLeftovers() ([]fs.DirEntry, error) {
 			changed = true
 			if strings.HasSuffix(name, logExt+swapSuffix) {
 				swaps = append(swaps, offset)
+			} else if err := l.fs.Remove(l.place.path(name)); err != nil {
+				return nil, err
 			}
 			if err := l.removeIndexes(offset, ""); err != nil {
 				return nil, err
@@ -197,10 +199,15 @@ func (l *Log) finishSwap(base int64, incomplete bool) error {
 			return err
 		}
 	}
+	// What is covered must not come back beside what covers it.
+	if err := l.fs.SyncDir(l.Dir()); err != nil {
+		return err
+	}
 	if err := l.fs.Rename(swap, strings.TrimSuffix(swap, swapSuffix)); err != nil {
 		return err
 	}
-	return l.removeIndexes(base, swapSuffix)
+	// Under its old name it would be taken for a part of the next cleaning.
+	return l.fs.SyncDir(l.Dir())
 }
 
 // lastOffsetIn is the offset behind the sound batches of a log file.
@@ -285,6 +292,7 @@ func (l *Log) loadSegment(base int64, file fs.DirEntry, present map[string]bool,
 	}
 	s := newSegment(l.place, base, opts)
 	s.size.Store(info.Size())
+	s.verified.distrust(info.Size())
 	s.modified.Store(info.ModTime().UnixMilli())
 	if !present[baseName(base)+timeIndexExt] {
 		f, err := l.fs.OpenFile(s.path(timeIndexExt), os.O_RDWR|os.O_CREATE, 0o644)

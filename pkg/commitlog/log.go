@@ -44,6 +44,9 @@ type Config struct {
 	// nobody can still want them, flushing a segment that was rolled. When nil
 	// f runs at once.
 	After func(delay time.Duration, f func())
+	// Recovered is told of the bytes that recovery has checked, while it goes
+	// on.
+	Recovered func(bytes int64)
 	// OnFailure is told of an input or output error: the log directory must
 	// go offline. It is called with Log.mu held and must not call the log.
 	OnFailure func(err error)
@@ -87,6 +90,7 @@ type Log struct {
 	prodLog   *logrus.Entry // kafka.log.ProducerStateManager
 	after     func(time.Duration, func())
 	onFailure func(error)
+	recovered func(int64)
 
 	options  atomic.Pointer[Options]
 	segments atomic.Pointer[segmentList]
@@ -94,6 +98,7 @@ type Log struct {
 
 	recovery    recoveryPoint
 	lastFlushMs atomic.Int64
+	complaints  complaints
 	failed      atomic.Bool
 	closed      atomic.Bool
 
@@ -139,6 +144,9 @@ func Open(cfg Config) (*Log, error) {
 	if l.epochs, err = openEpochs(l.place); err != nil {
 		return nil, err
 	}
+	if err := l.followFormat(); err != nil {
+		return nil, err
+	}
 	if err := l.load(cfg); err != nil {
 		return nil, fmt.Errorf("load log %s: %w", cfg.Dir, err)
 	}
@@ -163,6 +171,9 @@ func newLog(cfg Config) *Log {
 	if cfg.After == nil {
 		cfg.After = func(_ time.Duration, f func()) { f() }
 	}
+	if cfg.Recovered == nil {
+		cfg.Recovered = func(int64) {}
+	}
 	if cfg.OnFailure == nil {
 		cfg.OnFailure = func(error) {}
 	}
@@ -170,7 +181,7 @@ func newLog(cfg Config) *Log {
 		fs: cfg.FS, place: &place{fs: cfg.FS}, partition: cfg.Partition,
 		entry: cfg.Loggers.Logger("kafka.log.Log"), segLog: cfg.Loggers.Logger("kafka.log.LogSegment"),
 		prodLog: cfg.Loggers.Logger("kafka.log.ProducerStateManager"),
-		after:   cfg.After, onFailure: cfg.OnFailure, producers: newProducers(),
+		after:   cfg.After, onFailure: cfg.OnFailure, recovered: cfg.Recovered, producers: newProducers(),
 	}
 	l.place.dir.Store(&cfg.Dir)
 	l.options.Store(&cfg.Options)
@@ -203,7 +214,11 @@ func (l *Log) Options() Options { return *l.options.Load() }
 
 // UpdateOptions changes the settings; those of index sizes and jitter take
 // effect with the next segment.
-func (l *Log) UpdateOptions(o Options) { l.options.Store(&o) }
+func (l *Log) UpdateOptions(o Options) {
+	if from := l.options.Swap(&o).Magic(); from != o.Magic() {
+		l.changeFormat(from, o.Magic())
+	}
+}
 
 // LogStartOffset is the first offset that may be read.
 func (l *Log) LogStartOffset() int64 { return l.readMarks().start }

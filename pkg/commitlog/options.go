@@ -20,8 +20,11 @@ type Options struct {
 	RetentionMs    int64 // negative is for ever
 	RetentionBytes int64 // negative is without bound
 
-	Compact            bool
-	MaxCompactionLagMs int64 // 0 is without bound
+	Compact                bool
+	MinCompactionLagMs     int64
+	MaxCompactionLagMs     int64 // 0 is without bound
+	MinCleanableDirtyRatio float64
+	DeleteRetentionMs      int64
 
 	FlushMessages     int64
 	FlushMs           int64
@@ -46,6 +49,8 @@ func DefaultOptions() Options {
 		Delete:                   true,
 		RetentionMs:              7 * 24 * 3600 * 1000,
 		RetentionBytes:           -1,
+		MinCleanableDirtyRatio:   0.5,
+		DeleteRetentionMs:        24 * 3600 * 1000,
 		FlushMessages:            math.MaxInt64,
 		FlushMs:                  math.MaxInt64,
 		FileDeleteDelayMs:        60000,

@@ -66,15 +66,25 @@ func (l *Log) Read(offset int64, maxBytes int, iso Isolation, minOneMessage bool
 		place, err := l.located(unknownPosition(offset))
 		return FetchInfo{FetchOffset: place}, l.readError(err)
 	}
-	limit, err := l.located(limit)
+	for {
+		info, err := l.readBelow(offset, maxBytes, iso, minOneMessage, m)
+		if !errors.Is(err, errReplaced) {
+			return info, l.readError(err)
+		}
+	}
+}
+
+// readBelow looks for the records in the segments that there are now.
+func (l *Log) readBelow(offset int64, maxBytes int, iso Isolation, minOneMessage bool, m marks) (FetchInfo, error) {
+	limit, err := l.located(m.limit(iso))
 	if err != nil {
-		return FetchInfo{}, l.readError(err)
+		return FetchInfo{}, err
 	}
 	segments := *l.segments.Load()
 	for i := max(0, segments.floor(offset)); i < len(segments) && segments[i].base <= limit.SegmentBase; i++ {
 		info, found, err := readSegment(segments[i], offset, maxBytes, limit, minOneMessage)
 		if err != nil {
-			return FetchInfo{}, l.readError(err)
+			return FetchInfo{}, err
 		}
 		if found {
 			return l.withAborted(info, iso, segments[i:], m)
@@ -93,6 +103,9 @@ func readSegment(s *segment, offset int64, maxBytes int, limit OffsetMetadata, m
 		return info, false, err
 	}
 	h, err := s.locate(file, offset, 0, end)
+	if s.replaced.Load() {
+		err = errReplaced
+	}
 	if err != nil {
 		file.drop()
 		if err == io.EOF {
@@ -106,7 +119,12 @@ func readSegment(s *segment, offset int64, maxBytes int, limit OffsetMetadata, m
 	}
 	info.FirstEntryIncomplete = maxBytes < h.size
 	length := min(end-h.position, int64(max(0, maxBytes)))
-	if length == 0 {
+	sound, err := s.soundUntil(file, offset, h.position, h.position+length)
+	if err != nil {
+		file.drop()
+		return info, false, err
+	}
+	if length = sound - h.position; length == 0 {
 		file.drop()
 		return info, true, nil
 	}
@@ -122,10 +140,6 @@ func (l *Log) readError(err error) error {
 			return kerr.OffsetOutOfRange
 		}
 		return nil
-	}
-	if errors.Is(err, ErrCorrupt) {
-		l.entry.Errorf("[Log partition=%s, dir=%s] %s", l.partition, l.ParentDir(), err)
-		return kerr.CorruptMessage.With("%s: %s", l.partition, err)
 	}
 	return l.failOn(err)
 }
@@ -170,21 +184,32 @@ func (l *Log) find(offset int64) (OffsetMetadata, error) {
 	}
 	segments := *l.segments.Load()
 	for i := max(0, segments.floor(offset)); i < len(segments); i++ {
-		s := segments[i]
-		file, err := s.acquire()
-		if err != nil {
-			return end, err
-		}
-		h, err := s.locate(file, offset, 0, s.size.Load())
-		file.drop()
+		h, err := segments[i].find(offset)
 		if err == nil {
-			return OffsetMetadata{Offset: offset, SegmentBase: s.base, Position: int(h.position)}, nil
+			return OffsetMetadata{Offset: offset, SegmentBase: segments[i].base, Position: int(h.position)}, nil
+		}
+		if errors.Is(err, errReplaced) {
+			return l.find(offset)
 		}
 		if err != io.EOF {
 			return end, err
 		}
 	}
 	return end, nil
+}
+
+// find is locate over the whole segment.
+func (s *segment) find(offset int64) (batchHeader, error) {
+	file, err := s.acquire()
+	if err != nil {
+		return batchHeader{}, err
+	}
+	defer file.drop()
+	h, err := s.locate(file, offset, 0, s.size.Load())
+	if s.replaced.Load() {
+		err = errReplaced
+	}
+	return h, err
 }
 
 // withAborted adds the aborted transactions that touch what was read.
@@ -204,6 +229,9 @@ func (l *Log) withAborted(info FetchInfo, iso Isolation, segments segmentList, m
 		if err == nil {
 			info.Aborted, done, err = s.txns.collect(info.Aborted, info.FetchOffset.Offset, upTo)
 		}
+		if s.replaced.Load() {
+			err = errReplaced
+		}
 		if done || err != nil {
 			break
 		}
@@ -212,7 +240,7 @@ func (l *Log) withAborted(info FetchInfo, iso Isolation, segments segmentList, m
 		if info.Records.Release != nil {
 			info.Records.Release()
 		}
-		return FetchInfo{}, l.readError(err)
+		return FetchInfo{}, err
 	}
 	return info, nil
 }

@@ -18,12 +18,15 @@ type batchScanner struct {
 	buf  []byte // read ahead: the bytes [from, from+len(buf))
 	from int64
 	bad  error // why the scan ended before end
+
+	ahead    int64             // how much is read at a time
+	progress func(bytes int64) // is told of what was read; may be nil
 }
 
 const scanBufferSize = 256 << 10
 
 func scanBatches(file io.ReaderAt, from, end int64) *batchScanner {
-	return &batchScanner{file: file, at: from, from: from, end: end}
+	return &batchScanner{file: file, at: from, from: from, end: end, ahead: scanBufferSize}
 }
 
 func (s *batchScanner) done() { s.buf = nil }
@@ -31,13 +34,9 @@ func (s *batchScanner) done() { s.buf = nil }
 // next returns the next batch, valid until the call after. io.EOF ends the
 // file, ErrCorrupt the sound part of it, anything else is the disk.
 func (s *batchScanner) next() ([]byte, batchHeader, error) {
-	head, err := s.peek(int(min(record.HeaderSize, s.end-s.at)))
+	h, err := s.header()
 	if err != nil {
-		return nil, batchHeader{}, err
-	}
-	h, err := parseHeader(head, s.at)
-	if err != nil || s.at+int64(h.size) > s.end {
-		return nil, h, s.corrupt("no whole batch")
+		return nil, h, err
 	}
 	batch, err := s.peek(h.size)
 	if err != nil {
@@ -48,6 +47,19 @@ func (s *batchScanner) next() ([]byte, batchHeader, error) {
 	}
 	s.at += int64(h.size)
 	return batch, h, nil
+}
+
+// header is that of the batch which next returns.
+func (s *batchScanner) header() (batchHeader, error) {
+	head, err := s.peek(int(min(record.HeaderSize, s.end-s.at)))
+	if err != nil {
+		return batchHeader{}, err
+	}
+	h, err := parseHeader(head, s.at)
+	if err != nil || s.at+int64(h.size) > s.end {
+		return h, s.corrupt("no whole batch")
+	}
+	return h, nil
 }
 
 func (s *batchScanner) corrupt(what string) error {
@@ -64,7 +76,7 @@ func (s *batchScanner) peek(n int) ([]byte, error) {
 	if len(have) >= n {
 		return have[:n], nil
 	}
-	want := min(max(int64(n), scanBufferSize), s.end-s.at)
+	want := min(max(int64(n), s.ahead), s.end-s.at)
 	if int64(cap(s.buf)) < want {
 		s.buf = make([]byte, want)
 	}
@@ -72,6 +84,9 @@ func (s *batchScanner) peek(n int) ([]byte, error) {
 	if err := readAll(s.file, s.buf, s.at); err != nil {
 		s.buf = s.buf[:0]
 		return nil, err
+	}
+	if s.progress != nil {
+		s.progress(want)
 	}
 	return s.buf[:n], nil
 }
@@ -103,6 +118,7 @@ func (l *Log) recoverSegment(s *segment, opts *Options) (cut int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	s.verified.trust()
 	cut = s.size.Load() - valid
 	if cut > 0 {
 		if err := s.truncateFile(valid); err != nil {
@@ -162,6 +178,7 @@ func (l *Log) scanSegment(s *segment, opts *Options) (valid int64, err error) {
 	s.firstLoaded = false
 	maxTimestamp, maxOffset, lastEntry, next := record.NoTimestamp, s.base, int64(0), s.base
 	scan := scanBatches(file, 0, s.size.Load())
+	scan.progress = l.recovered
 	defer scan.done()
 	for {
 		batch, h, err := scan.next()

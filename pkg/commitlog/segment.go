@@ -60,6 +60,7 @@ type segment struct {
 	preallocated bool // the log file is longer than its records
 
 	modified atomic.Int64 // ms, of the log file
+	verified verified
 
 	// maxMu guards the largest timestamp and its offset, which are read from
 	// the time index when first asked for.
@@ -73,9 +74,11 @@ type segment struct {
 	file   *sharedFile // nil while nobody needs it
 	used   bool        // since the last closeIfIdle
 
-	active       atomic.Bool // records are appended, or were until a crash
-	deleted      atomic.Bool // the files are renamed
-	unsyncedName atomic.Bool // the files' names are not yet durable
+	active       atomic.Bool            // records are appended, or were until a crash
+	deleted      atomic.Bool            // the files are renamed
+	replaced     atomic.Bool            // a compacted segment has its place; set before the files are renamed
+	suffix       atomic.Pointer[string] // of the files' names while compaction has not finished
+	unsyncedName atomic.Bool            // the files' names are not yet durable
 }
 
 // newSegment describes a segment; nothing is opened or created.
@@ -122,16 +125,24 @@ func (s *segment) path(ext string) string {
 	name := baseName(s.base) + ext
 	if s.deleted.Load() {
 		name += deletedSuffix
+	} else if suffix := s.suffix.Load(); suffix != nil {
+		name += *suffix
 	}
 	return s.place.path(name)
 }
 
-// acquire lends the open log file; the caller drops it.
+// acquire lends the open log file; the caller drops it. What was replaced is
+// not opened again, since its name may be another's by then: errReplaced tells
+// a reader to load the list of segments again. Whoever has used an index looks
+// at replaced afterwards for the same reason.
 func (s *segment) acquire() (*sharedFile, error) {
 	s.fileMu.Lock()
 	defer s.fileMu.Unlock()
 	s.used = true
 	if s.file == nil {
+		if s.replaced.Load() {
+			return nil, errReplaced
+		}
 		f, err := s.place.fs.OpenFile(s.path(logExt), os.O_RDWR, 0)
 		if err != nil {
 			return nil, err
@@ -279,6 +290,9 @@ func (s *segment) locate(file io.ReaderAt, offset, from, end int64) (batchHeader
 	for err == nil && h.lastOffset < offset {
 		h, err = r.header(h.position + int64(h.size))
 	}
+	if err != nil && err != io.EOF {
+		err = s.damaged(err, offset, h.position)
+	}
 	return h, err
 }
 
@@ -304,7 +318,7 @@ func (s *segment) nextOffset() (int64, error) {
 		}
 	}
 	if err != io.EOF {
-		return next, err
+		return next, s.damaged(err, next, h.position)
 	}
 	return next, nil
 }
@@ -325,7 +339,7 @@ func (s *segment) loadFirstTimestamp() (int64, error) {
 		defer r.done()
 		h, err := r.header(0)
 		if err != nil {
-			return 0, err
+			return 0, s.damaged(err, s.base, 0)
 		}
 		s.firstTimestamp = h.maxTimestamp
 	}

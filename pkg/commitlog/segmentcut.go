@@ -67,7 +67,7 @@ func (s *segment) findMax() error {
 		h, err = r.header(h.position + int64(h.size))
 	}
 	if err != io.EOF {
-		return err
+		return s.damaged(err, offset, h.position)
 	}
 	s.setMax(timestamp, offset)
 	return nil

@@ -16,25 +16,37 @@ func (l *Log) OffsetForTimestamp(ts int64) (timestamp, offset int64, epoch model
 	if err := l.usable(); err != nil {
 		return -1, -1, model.NoLeaderEpoch, false, err
 	}
-	start := l.LogStartOffset()
-	for _, s := range *l.segments.Load() {
-		largest, err := s.largestTimestamp()
-		if err != nil {
-			return -1, -1, model.NoLeaderEpoch, false, l.readError(err)
-		}
-		if largest < ts {
+	for {
+		r, found, err := l.searchTimestamp(ts)
+		switch {
+		case errors.Is(err, errReplaced):
 			continue
-		}
-		r, found, err := s.findTimestamp(ts, start)
-		if err != nil {
+		case err != nil:
 			return -1, -1, model.NoLeaderEpoch, false, l.readError(err)
-		}
-		if !found {
-			continue // what it has is below the log start
+		case !found:
+			return -1, -1, model.NoLeaderEpoch, false, nil
 		}
 		return r.timestamp, r.offset, model.LeaderEpoch(r.epoch), true, nil
 	}
-	return -1, -1, model.NoLeaderEpoch, false, nil
+}
+
+// searchTimestamp looks through the segments that there are now.
+func (l *Log) searchTimestamp(ts int64) (r timestampedOffset, found bool, err error) {
+	start := l.LogStartOffset()
+	for _, s := range *l.segments.Load() {
+		largest, err := s.largestTimestamp()
+		if err == nil && largest >= ts {
+			r, found, err = s.findTimestamp(ts, start)
+		}
+		if s.replaced.Load() {
+			err = errReplaced
+		}
+		// What a segment has may all be below the log start.
+		if found || err != nil {
+			return r, found, err
+		}
+	}
+	return r, false, nil
 }
 
 type timestampedOffset struct {

@@ -2,13 +2,14 @@
 // zstd, as Java clients and librdkafka write and read them.
 //
 // A Reader decompresses piece by piece in bounded memory, whatever the bytes
-// claim; Decompress gives the whole with a limit; Compress writes what a Java
-// broker would (framing and parameters, not the same compressor's bytes).
+// claim; Decompress gives the whole with a limit; Compress and, piece by piece,
+// a Writer write what a Java broker would (framing and parameters, not the
+// same compressor's bytes).
 // Callers are record and, through it, whoever reads records. Everything is
 // safe for concurrent use; compressors are pooled. No goroutines.
 //
-// The wrong lz4 header checksum of message format 0 is put right by
-// RightLZ4Header, which the reader of that format calls first.
+// The wrong lz4 header checksum of message format 0 is passed over by
+// NewOldReader and made by WrongLZ4Header.
 package compress
 
 import (
@@ -86,6 +87,15 @@ func NewReader(codec Codec, src []byte) (Reader, error) {
 	default:
 		return nil, fmt.Errorf("%s: %w", codec, ErrCorrupt)
 	}
+}
+
+// NewOldReader is NewReader for messages of format 0: an lz4 frame may have the
+// wrong header checksum.
+func NewOldReader(codec Codec, src []byte) (Reader, error) {
+	if codec == LZ4 {
+		return newOldLZ4Reader(src), nil
+	}
+	return NewReader(codec, src)
 }
 
 type plainReader struct{ bytes.Reader }

@@ -2,6 +2,7 @@ package compress
 
 import (
 	"bytes"
+	"io"
 	"sync"
 
 	"github.com/pierrec/lz4/v4"
@@ -10,14 +11,25 @@ import (
 var lz4Readers = sync.Pool{New: func() any { return &lz4Reader{z: lz4.NewReader(nil)} }}
 
 type lz4Reader struct {
-	src bytes.Reader
-	z   *lz4.Reader
+	head lz4Head // a corrected header, if there is one, then
+	src  bytes.Reader
+	z    *lz4.Reader
 }
 
 func newLZ4Reader(src []byte) Reader {
 	r := lz4Readers.Get().(*lz4Reader)
 	r.src.Reset(src)
 	r.z.Reset(&r.src)
+	return r
+}
+
+// newOldLZ4Reader reads a frame of message format 0, whose header checksum
+// nobody looks at.
+func newOldLZ4Reader(src []byte) Reader {
+	r := lz4Readers.Get().(*lz4Reader)
+	n := r.head.correct(src)
+	r.src.Reset(src[n:])
+	r.z.Reset(io.MultiReader(&r.head.in, &r.src))
 	return r
 }
 

@@ -96,15 +96,10 @@ func (r *snappyReader) Close() {
 }
 
 func compressSnappy(dst, src []byte) []byte {
-	dst = append(dst, xerialMagic...)
-	dst = append(dst, 0, 0, 0, 1, 0, 0, 0, 1)
+	dst = appendXerialHeader(dst)
 	for len(src) > 0 {
 		n := min(len(src), xerialBlockSize)
-		at := len(dst)
-		dst = append(dst, make([]byte, 4+snappy.MaxEncodedLen(n))...)
-		size := len(snappy.Encode(dst[at+4:], src[:n]))
-		binary.BigEndian.PutUint32(dst[at:], uint32(size))
-		dst, src = dst[:at+4+size], src[n:]
+		dst, src = appendXerialBlock(dst, src[:n]), src[n:]
 	}
 	return dst
 }

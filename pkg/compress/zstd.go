@@ -11,7 +11,10 @@ import (
 // every reader for 8 MiB; levels up to 19 stay within it.
 const zstdWindowMax = 8 << 20
 
-var zstdReaders sync.Pool // of *zstdReader
+var (
+	zstdReaders sync.Pool // of *zstdReader
+	zstdStreams sync.Pool // of *zstd.Encoder that write streams
+)
 
 type zstdReader struct {
 	src bytes.Reader

@@ -102,6 +102,20 @@ var voters check = checkFunc{"id@host:port, separated by commas", func(k *Key, v
 
 var voterForm = regexp.MustCompile(`^[0-9]+@[^:]*:[0-9]+$`)
 
+// The replica selectors of Kafka, which are all that there are here.
+const (
+	LeaderSelector    = "org.apache.kafka.common.replica.LeaderSelector"
+	RackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+)
+
+// replicaSelector is the name of a class that is known here.
+var replicaSelector check = checkFunc{LeaderSelector + " or " + RackAwareSelector, func(k *Key, v value) error {
+	if v.set && v.text != LeaderSelector && v.text != RackAwareSelector {
+		return invalid(k, v.text, "Class "+v.text+" could not be found.")
+	}
+	return nil
+}}
+
 // throttledReplicas is a list of partition:broker pairs, or *.
 var throttledReplicas check = checkFunc{"* or partition:broker pairs, separated by commas", func(k *Key, v value) error {
 	proper := !slices.ContainsFunc(v.list, func(pair string) bool { return !isReplicaPair(trim(pair)) }) ||

@@ -17,6 +17,9 @@ func (b *Broker) Dump() string {
 	var text strings.Builder
 	text.WriteString("KafkaConfig values: \n")
 	for _, name := range names {
+		if strings.HasPrefix(name, "gregor.") && !b.values[name].set {
+			continue // a user of Kafka need not see that there is more
+		}
 		text.WriteString("\t" + name + " = " + brokerKeyByName[name].dump(b.values[name]) + "\n")
 	}
 	return text.String()

@@ -47,12 +47,30 @@ func synonyms(name string, matchListener bool) []string {
 
 // onlyDynamic are settings of /config/brokers that have no place in a file.
 var onlyDynamic = []Key{
-	{Name: "leader.replication.throttled.rate", Type: Long, Default: "9223372036854775807", Check: atLeast(0), Importance: Medium, Mode: ClusterWide, Inert: notYet,
+	{Name: "leader.replication.throttled.rate", Type: Long, Default: "9223372036854775807", Check: atLeast(0), Importance: Medium, Mode: ClusterWide,
 		Doc: "Bytes a second that leaders send to throttled replicas."},
-	{Name: "follower.replication.throttled.rate", Type: Long, Default: "9223372036854775807", Check: atLeast(0), Importance: Medium, Mode: ClusterWide, Inert: notYet,
+	{Name: "follower.replication.throttled.rate", Type: Long, Default: "9223372036854775807", Check: atLeast(0), Importance: Medium, Mode: ClusterWide,
 		Doc: "Bytes a second that throttled followers fetch."},
 	{Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: Long, Default: "9223372036854775807", Check: atLeast(0), Importance: Medium, Mode: ClusterWide, Inert: notYet,
 		Doc: "Bytes a second that replicas moving between log directories are copied with."},
+}
+
+// DynamicLong returns a setting that only /config/brokers can hold: what is
+// set for this broker, else for all, else the default.
+func (b *Broker) DynamicLong(name string) int64 {
+	at := slices.IndexFunc(onlyDynamic, func(k Key) bool { return k.Name == name })
+	if at < 0 {
+		panic("there is no dynamic setting called " + name)
+	}
+	k := &onlyDynamic[at]
+	for _, layer := range []map[string]string{b.perBroker, b.clusterDefault} {
+		if text, given := layer[name]; given {
+			if v, err := k.parse(text); err == nil {
+				return v.number
+			}
+		}
+	}
+	return k.defaultValue().number
 }
 
 // securityWithPrefix are settings that change while running only with the

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -34,6 +35,25 @@ func TestDynamicLayers(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 5*3600_000, back.LogRetentionMs())
 	require.Empty(t, back.DescribeClusterDefault())
+}
+
+func TestSettingsThatAreOnlyDynamic(t *testing.T) {
+	const name = "leader.replication.throttled.rate"
+	b := parse(t)
+	for _, row := range []struct {
+		clusterDefault, own map[string]string
+		want                int64
+	}{
+		{nil, nil, math.MaxInt64},
+		{map[string]string{name: "5"}, nil, 5},
+		{map[string]string{name: "5"}, map[string]string{name: "7"}, 7},
+		{map[string]string{name: "5"}, map[string]string{name: "x"}, 5},
+	} {
+		next, err := b.WithDynamic(row.clusterDefault, row.own)
+		require.NoError(t, err)
+		require.Equal(t, row.want, next.DynamicLong(name))
+	}
+	require.Panics(t, func() { b.DynamicLong("broker.rack") })
 }
 
 func TestValidateDynamic(t *testing.T) {

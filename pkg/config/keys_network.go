@@ -18,7 +18,7 @@ var keysNetwork = []Key{
 		Doc: "What clients and other brokers are told to connect to, for some or all of the listeners. 0.0.0.0 is not an address one can connect to."},
 	{Name: "listener.security.protocol.map", Type: String, Default: "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL", Importance: Low, Mode: PerBroker,
 		Doc: "Which of PLAINTEXT, SSL, SASL_PLAINTEXT and SASL_SSL each listener name speaks."},
-	{Name: "control.plane.listener.name", Type: String, Default: Null, Importance: High, Inert: notYet,
+	{Name: "control.plane.listener.name", Type: String, Default: Null, Importance: High,
 		Doc: "Listener for the requests of the controller alone, so that they do not wait behind those of clients. Must not be the listener between brokers."},
 	{Name: "socket.send.buffer.bytes", Type: Int, Default: "102400", Importance: High,
 		Doc: "Send buffer of a client's socket; -1 leaves it to the system."},

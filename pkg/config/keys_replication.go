@@ -47,7 +47,7 @@ var keysReplication = []Key{
 		Doc: "Version up to which brokers use requests and formats among themselves; raised last in an upgrade."},
 	{Name: "inter.broker.listener.name", Type: String, Default: Null, Importance: Medium,
 		Doc: "Listener that brokers use among themselves; one of advertised.listeners."},
-	{Name: "replica.selector.class", Type: String, Default: Null, Importance: Medium, Inert: notYet,
+	{Name: "replica.selector.class", Type: String, Default: Null, Check: replicaSelector, Importance: Medium,
 		Doc: "Class that picks the replica a consumer with a rack should read from."},
 	{Name: "controlled.shutdown.max.retries", Type: Int, Default: "3", Importance: Medium,
 		Doc: "How many times a stopping broker tries to hand over its partitions."},

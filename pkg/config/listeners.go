@@ -168,3 +168,12 @@ func (b *Broker) AdvertisedListeners() []model.Endpoint {
 // InterBrokerListener is the name of the listener that brokers use among
 // themselves.
 func (b *Broker) InterBrokerListener() string { return b.interBroker }
+
+// ControlPlaneListener is the name of the listener that controllers use; it is
+// the inter-broker listener unless control.plane.listener.name says otherwise.
+func (b *Broker) ControlPlaneListener() string {
+	if name := b.StringOrNil("control.plane.listener.name"); name != nil {
+		return strings.ToUpper(*name)
+	}
+	return b.interBroker
+}

@@ -206,9 +206,9 @@ func (ch *channel) deliver(ctx context.Context, conn **client.Conn, req kmsg.Req
 }
 
 func (ch *channel) dial(ctx context.Context) (*client.Conn, error) {
-	endpoint, ok := ch.broker.Endpoint(ch.owner.opts.InterBrokerListener)
+	endpoint, ok := ch.broker.Endpoint(ch.owner.opts.ControlPlaneListener)
 	if !ok {
-		return nil, fmt.Errorf("broker %d has no listener %s", ch.broker.ID, ch.owner.opts.InterBrokerListener)
+		return nil, fmt.Errorf("broker %d has no listener %s", ch.broker.ID, ch.owner.opts.ControlPlaneListener)
 	}
 	return client.Dial(ctx, endpoint, client.Options{ClientID: ch.owner.opts.ID.String(),
 		RequestTimeout: ch.owner.opts.SocketTimeout, Dial: ch.owner.opts.Dial})
@@ -226,7 +226,7 @@ func (ch *channel) answered(correlationID int32, o outgoing, resp kmsg.Response)
 
 // node is Kafka's form of a broker in log lines.
 func (ch *channel) node() string {
-	e, _ := ch.broker.Endpoint(ch.owner.opts.InterBrokerListener)
+	e, _ := ch.broker.Endpoint(ch.owner.opts.ControlPlaneListener)
 	rack := "null"
 	if ch.broker.Rack != nil {
 		rack = *ch.broker.Rack

@@ -18,8 +18,11 @@ import (
 type Options struct {
 	ID                  model.BrokerID
 	InterBrokerListener string
-	Versions            Versions
-	DeleteTopicEnable   bool // delete.topic.enable
+	// ControlPlaneListener is where brokers are reached; InterBrokerListener
+	// when empty.
+	ControlPlaneListener string
+	Versions             Versions
+	DeleteTopicEnable    bool // delete.topic.enable
 
 	AutoLeaderRebalance    bool          // auto.leader.rebalance.enable
 	ImbalanceCheckInterval time.Duration // leader.imbalance.check.interval.seconds
@@ -36,6 +39,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.UncleanLeaderElection == nil {
 		o.UncleanLeaderElection = func() bool { return false }
+	}
+	if o.ControlPlaneListener == "" {
+		o.ControlPlaneListener = o.InterBrokerListener
 	}
 	if o.ImbalanceCheckInterval <= 0 {
 		o.ImbalanceCheckInterval = 300 * time.Second

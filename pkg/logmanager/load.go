@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,11 +11,10 @@ import (
 	"time"
 
 	"gregor/pkg/commitlog"
+	"gregor/pkg/lifecycle"
 	"gregor/pkg/model"
 	"gregor/pkg/vfs"
 )
-
-const cleanShutdownFile = ".kafka_cleanshutdown"
 
 // Load opens every log of every live directory, all directories at a time,
 // and recovers those of a directory that was not shut down in order. A
@@ -30,12 +28,11 @@ func (m *Manager) Load(ctx context.Context, topicOptions func(topic string) comm
 	dirs := m.LiveDirs()
 	m.log.Infof("Loading logs from log dirs ArraySeq(%s)", strings.Join(dirs, ", "))
 
-	var loaded atomic.Int64
-	errs := parallel("load log directory", len(dirs), func(i int) error {
-		n, err := m.loadDir(ctx, dirs[i])
-		loaded.Add(int64(n))
-		return err
-	})
+	p := &progress{started: started}
+	reporting := lifecycle.NewGroup(ctx)
+	p.report(reporting, func(line string) { m.log.Info(line) })
+	errs := parallel("load log directory", len(dirs), func(i int) error { return m.loadDir(ctx, dirs[i], p) })
+	reporting.Close()
 	for i, err := range errs {
 		var foreign *FatalError
 		switch {
@@ -47,25 +44,29 @@ func (m *Manager) Load(ctx context.Context, topicOptions func(topic string) comm
 			}
 		}
 	}
-	m.log.Infof("Loaded %d logs in %dms.", loaded.Load(), time.Since(started).Milliseconds())
+	m.log.Infof("Loaded %d logs in %dms.", p.done.Load(), time.Since(started).Milliseconds())
 	return nil
 }
 
 // dirState is what a directory's checkpoints say.
 type dirState struct {
 	clean          bool
+	withEpoch      bool // the form of the clean mark
 	recoveryPoints offsets
 	logStarts      offsets
 }
 
-func (m *Manager) loadDir(ctx context.Context, dir string) (int, error) {
+func (m *Manager) loadDir(ctx context.Context, dir string, p *progress) error {
 	state, err := m.readState(dir)
 	if err != nil {
-		return 0, err
+		return err
+	}
+	if !state.clean {
+		p.unclean.Store(true)
 	}
 	entries, err := m.fs.ReadDir(dir)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var names []string
 	for _, entry := range entries {
@@ -74,7 +75,7 @@ func (m *Manager) loadDir(ctx context.Context, dir string) (int, error) {
 		}
 		switch tp, k := parseDir(entry.Name()); k {
 		case kindForeign:
-			return 0, fatal("org.apache.kafka.common.KafkaException",
+			return fatal("org.apache.kafka.common.KafkaException",
 				"Found directory %s, '%s' is not in the form of topic-partition or topic-partition.uniqueId-delete (if marked for deletion).\nKafka's log directories (and children) should only contain Kafka topic data.",
 				filepath.Join(dir, entry.Name()), entry.Name())
 		case kindLog:
@@ -85,30 +86,29 @@ func (m *Manager) loadDir(ctx context.Context, dir string) (int, error) {
 			m.log.Warnf("Leaving %s alone: moving replicas between log directories is not supported", filepath.Join(dir, entry.Name()))
 		}
 	}
-	if err := m.loadLogs(ctx, dir, names, state); err != nil {
-		return 0, err
+	p.total.Add(int64(len(names)))
+	if err := m.loadLogs(ctx, dir, names, state, p); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.loaded[dir] = true
-	return len(names), nil
+	m.marksWithEpoch[dir] = state.withEpoch
+	return nil
 }
 
 // readState takes the mark of a clean shutdown away, so that it holds for
 // this start only, and reads the checkpoints.
 func (m *Manager) readState(dir string) (dirState, error) {
 	var state dirState
-	switch err := m.fs.Remove(filepath.Join(dir, cleanShutdownFile)); {
-	case err == nil:
-		state.clean = true
-		if err := m.fs.SyncDir(dir); err != nil {
-			return state, err
-		}
-		m.log.Infof("Skipping recovery for all logs in %s since clean shutdown file was found", dir)
-	case errors.Is(err, fs.ErrNotExist):
-		m.log.Infof("Attempting recovery for all logs in %s since no clean shutdown file was found", dir)
-	default:
+	var err error
+	if state.clean, state.withEpoch, err = takeCleanMark(m.fs, dir); err != nil {
 		return state, err
+	}
+	if state.clean {
+		m.log.Infof("Skipping recovery for all logs in %s since clean shutdown file was found", dir)
+	} else {
+		m.log.Infof("Attempting recovery for all logs in %s since no clean shutdown file was found", dir)
 	}
 	for _, name := range checkpointFiles {
 		path := filepath.Join(dir, name)
@@ -123,7 +123,6 @@ func (m *Manager) readState(dir string) (dirState, error) {
 			return state, err
 		}
 	}
-	var err error
 	if state.recoveryPoints, err = readOffsets(m.fs, filepath.Join(dir, recoveryPointFile)); err != nil {
 		m.log.Warnf("Error occurred while reading recovery-point-offset-checkpoint file of directory %s, resetting the recovery checkpoint to 0: %s", dir, err)
 	}
@@ -144,23 +143,28 @@ func (m *Manager) readState(dir string) (dirState, error) {
 
 // loadLogs opens the logs of a directory with the configured number of
 // workers.
-func (m *Manager) loadLogs(ctx context.Context, dir string, names []string, state dirState) error {
+func (m *Manager) loadLogs(ctx context.Context, dir string, names []string, state dirState, p *progress) error {
 	var done atomic.Int64
-	return shared("load logs", m.opts.RecoveryThreads, len(names), func(i int) error {
+	return shared("load logs", int(m.recoveryThreads.Load()), len(names), func(i int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return m.loadLog(dir, names[i], state, &done, len(names))
+		if err := m.loadLog(dir, names[i], state, &done, len(names), p); err != nil {
+			return err
+		}
+		p.done.Add(1)
+		return nil
 	})
 }
 
-func (m *Manager) loadLog(dir, name string, state dirState, done *atomic.Int64, total int) error {
+func (m *Manager) loadLog(dir, name string, state dirState, done *atomic.Int64, total int, p *progress) error {
 	started := time.Now()
 	tp, _ := parseDir(name)
 	cfg := m.config(tp, filepath.Join(dir, name))
 	cfg.CleanShutdown = state.clean
 	cfg.RecoveryPoint = state.recoveryPoints[tp]
 	cfg.LogStartOffset = state.logStarts[tp]
+	cfg.Recovered = func(bytes int64) { p.recovered.Add(bytes) }
 	l, err := commitlog.Open(cfg)
 	if err != nil {
 		return err
@@ -185,7 +189,7 @@ func (m *Manager) loadLog(dir, name string, state dirState, done *atomic.Int64, 
 // stopped.
 func (m *Manager) deleteLater(tp model.TopicPartition, path string) {
 	dir := filepath.Dir(path)
-	m.schedule.after(m.opts.FileDeleteDelay, func() {
+	m.schedule.after(m.fileDeleteDelay(), func() {
 		if err := m.fs.RemoveAll(path); err != nil {
 			m.fail(dir, fmt.Errorf("deleting %s: %w", path, err))
 			return

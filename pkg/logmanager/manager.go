@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -28,13 +29,15 @@ type Options struct {
 	FS             vfs.FS   // the real one when nil
 	Loggers        *logging.Loggers
 
-	RecoveryThreads int // num.recovery.threads.per.data.dir
+	// RecoveryThreads is num.recovery.threads.per.data.dir: how many logs of
+	// one directory are opened, and closed, at a time. See Reconfigure.
+	RecoveryThreads int
 
 	RetentionCheckInterval     time.Duration // log.retention.check.interval.ms, 5 min
 	FlushCheckInterval         time.Duration // log.flush.scheduler.interval.ms, never
 	RecoveryCheckpointInterval time.Duration // log.flush.offset.checkpoint.interval.ms, 60 s
 	LogStartCheckpointInterval time.Duration // log.flush.start.offset.checkpoint.interval.ms, 60 s
-	FileDeleteDelay            time.Duration // log.segment.delete.delay.ms of the broker, 60 s
+	FileDeleteDelay            time.Duration // log.segment.delete.delay.ms of the broker, 60 s; see Reconfigure
 
 	// OnDirFailure is told once of each directory that fails while the broker
 	// runs, after its logs are gone from the manager. It runs on a goroutine
@@ -43,6 +46,9 @@ type Options struct {
 	// DescribeOverrides gives a topic's own settings for the log line about a
 	// new log, in Java's form of a map; "{}" when nil.
 	DescribeOverrides func(topic string) string
+	// DiskSpace is asked for the size of a directory's disk and what is free
+	// of it; vfs.DiskSpace when nil.
+	DiskSpace func(dir string) (total, free uint64, err error)
 }
 
 // initialDelay is how long after Start the periodic tasks first run.
@@ -55,7 +61,6 @@ func (o *Options) fill() {
 	if o.Loggers == nil {
 		o.Loggers = logging.Discard()
 	}
-	o.RecoveryThreads = max(1, o.RecoveryThreads)
 	for _, d := range []struct {
 		value *time.Duration
 		def   time.Duration
@@ -71,6 +76,9 @@ func (o *Options) fill() {
 	if o.DescribeOverrides == nil {
 		o.DescribeOverrides = func(string) string { return "{}" }
 	}
+	if o.DiskSpace == nil {
+		o.DiskSpace = vfs.DiskSpace
+	}
 }
 
 // Manager keeps the logs of a broker. Every method is safe for concurrent use
@@ -82,6 +90,12 @@ type Manager struct {
 	group    *lifecycle.Group
 	schedule *scheduler
 	failures chan dirFailure
+
+	// Settings that change while the broker runs.
+	recoveryThreads atomic.Int64
+	deleteDelay     atomic.Int64 // a time.Duration
+
+	fullSince map[string]time.Time // of the task that looks at the disks alone
 
 	// creating serialises the creation of logs, which opens files.
 	creating sync.Mutex
@@ -95,6 +109,7 @@ type Manager struct {
 	live           []string
 	offline        []string
 	loaded         map[string]bool // directories of which every log is open
+	marksWithEpoch map[string]bool // the form of their clean mark
 	locks          map[string]io.Closer
 	highWatermarks offsets
 	topicOptions   func(topic string) commitlog.Options
@@ -116,7 +131,9 @@ func New(opts Options) (*Manager, error) {
 		opts: opts, fs: opts.FS, log: opts.Loggers.Logger("kafka.log.LogManager"),
 		group: lifecycle.NewGroup(context.Background()), schedule: newScheduler(), failures: make(chan dirFailure, 64),
 		logs: map[model.TopicPartition]*commitlog.Log{}, locks: map[string]io.Closer{}, loaded: map[string]bool{}, highWatermarks: offsets{},
+		marksWithEpoch: map[string]bool{}, fullSince: map[string]time.Time{},
 	}
+	m.Reconfigure(opts.RecoveryThreads, opts.FileDeleteDelay)
 	for _, dir := range opts.Dirs {
 		if slices.Contains(opts.InitialOffline, dir) || !m.usable(dir) {
 			m.offline = append(m.offline, dir)
@@ -131,6 +148,16 @@ func New(opts Options) (*Manager, error) {
 	m.group.Go("log-dir-failures", m.handleFailures)
 	return m, nil
 }
+
+// Reconfigure changes what may change while the broker runs: how many logs of
+// a directory are closed at a time, and how long the files of a deleted
+// partition stay.
+func (m *Manager) Reconfigure(recoveryThreads int, fileDeleteDelay time.Duration) {
+	m.recoveryThreads.Store(int64(max(1, recoveryThreads)))
+	m.deleteDelay.Store(int64(fileDeleteDelay))
+}
+
+func (m *Manager) fileDeleteDelay() time.Duration { return time.Duration(m.deleteDelay.Load()) }
 
 // absolute makes the paths comparable with those of logs. The same directory
 // twice is fatal.
@@ -349,7 +376,7 @@ func (m *Manager) AsyncDelete(tp model.TopicPartition) error {
 	m.checkpointLogStarts(dir)
 	m.dropFromCheckpoint(dir, cleanerFile, tp)
 	m.log.Infof("Log for partition %s is renamed to %s and is scheduled for deletion", tp, l.Dir())
-	m.schedule.after(m.opts.FileDeleteDelay, func() {
+	m.schedule.after(m.fileDeleteDelay(), func() {
 		if err := l.Delete(); err == nil {
 			m.log.Infof("Deleted log for partition %s in %s.", tp, l.Dir())
 		}

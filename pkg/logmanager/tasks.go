@@ -5,18 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"time"
 
 	"gregor/pkg/commitlog"
-	"gregor/pkg/vfs"
 )
 
 const (
 	idleFilesInterval            = time.Minute
 	producerExpiryInterval       = 10 * time.Minute
 	intervalMax                  = 365 * 24 * time.Hour // beyond it a task never runs
-	shutdownWorkersPerDir        = 2
 	neverMs                int64 = math.MaxInt64
 )
 
@@ -33,6 +30,7 @@ func (m *Manager) Start() {
 	m.every("log-recovery-point-checkpoint", m.opts.RecoveryCheckpointInterval, m.CheckpointRecoveryPoints)
 	m.every("log-start-offset-checkpoint", m.opts.LogStartCheckpointInterval, m.CheckpointLogStarts)
 	m.every("log-idle-files", idleFilesInterval, m.closeIdleFiles)
+	m.every("disk-space", diskCheckInterval, func() { m.warnOfFullDisks(time.Now()) })
 	m.every("producer-expiry", producerExpiryInterval, m.expireProducers)
 }
 
@@ -115,7 +113,7 @@ func (m *Manager) Shutdown() error {
 
 func (m *Manager) closeDir(dir string) error {
 	logs := m.logsIn(dir)
-	err := shared("close logs", shutdownWorkersPerDir, len(logs), func(i int) error { return flushAndClose(logs[i]) })
+	err := shared("close logs", int(m.recoveryThreads.Load()), len(logs), func(i int) error { return flushAndClose(logs[i]) })
 	m.checkpointRecoveryPoints(dir)
 	m.checkpointLogStarts(dir)
 	if err != nil {
@@ -136,8 +134,8 @@ func (m *Manager) markClean(dir string) error {
 		return nil // its logs were not opened, or not all of them
 	}
 	m.log.Debugf("Writing clean shutdown marker at %s", dir)
-	if err := vfs.WriteFile(m.fs, filepath.Join(dir, cleanShutdownFile), nil); err != nil {
-		return err
-	}
-	return m.fs.SyncDir(dir)
+	m.mu.Lock()
+	withEpoch := m.marksWithEpoch[dir]
+	m.mu.Unlock()
+	return writeCleanMark(m.fs, dir, withEpoch)
 }

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"gregor/pkg/protocol"
 	"gregor/pkg/wire"
 )
@@ -27,7 +29,8 @@ const (
 type connection struct {
 	server  *Server
 	tcp     *net.TCPConn
-	counted bool // see limits
+	counted bool                // see limits
+	queued  *semaphore.Weighted // of the bytes of frames; nil without limit
 	peer    wire.Peer
 	reader  *bufio.Reader
 	sender  sender
@@ -44,7 +47,7 @@ func (c *connection) open(l Listener, host string) {
 		Listener:         l.Endpoint.Listener,
 		SecurityProtocol: l.SecurityProtocol,
 		Principal:        "User:ANONYMOUS",
-		Privileged:       l.Privileged,
+		Privileged:       l.ControlPlane || l.InterBroker && !c.server.controlPlane,
 		SoftwareName:     "unknown",
 		SoftwareVersion:  "unknown",
 	}
@@ -62,8 +65,8 @@ func (c *connection) serve(ctx context.Context) {
 		}
 		goOn := c.answer(ctx, frame)
 		wire.PutBuffer(frame)
-		if c.server.queued != nil {
-			c.server.queued.Release(min(int64(len(frame)), c.server.options.MaxQueuedBytes))
+		if c.queued != nil {
+			c.queued.Release(min(int64(len(frame)), c.server.options.MaxQueuedBytes))
 		}
 		if !goOn {
 			return
@@ -107,15 +110,15 @@ func (c *connection) readFrame(ctx context.Context) ([]byte, error) {
 	if _, err := c.reader.Discard(4); err != nil {
 		return nil, err
 	}
-	if c.server.queued != nil {
+	if c.queued != nil {
 		// A frame above the whole budget waits until it is alone.
-		if err := c.server.queued.Acquire(ctx, min(int64(size), c.server.options.MaxQueuedBytes)); err != nil {
+		if err := c.queued.Acquire(ctx, min(int64(size), c.server.options.MaxQueuedBytes)); err != nil {
 			return nil, err
 		}
 	}
 	frame, err := c.readBody(size)
-	if err != nil && c.server.queued != nil {
-		c.server.queued.Release(min(int64(size), c.server.options.MaxQueuedBytes))
+	if err != nil && c.queued != nil {
+		c.queued.Release(min(int64(size), c.server.options.MaxQueuedBytes))
 	}
 	return frame, err
 }

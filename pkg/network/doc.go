@@ -11,7 +11,9 @@
 // Memory: a frame's length is checked against MaxRequestBytes before anything
 // is allocated, a large frame's buffer grows with the bytes that really
 // arrive, and MaxQueuedBytes, when set, bounds the frames of all connections
-// together. An idle connection holds a buffer of 4 KiB.
+// together. An idle connection holds a buffer of 4 KiB. Connections to the
+// control plane's listener, where there is one, count against nothing that
+// clients use up: a controller is heard whatever they do.
 //
 // Answers: runs of bytes leave with one writev, regions of files by
 // sendfile(2) with an explicit offset (so that many answers may share one

@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// limits counts connections: all together, and those of one address. A
-// privileged listener is never held up by the total when there are others
-// beside it, so that clients cannot shut brokers out.
+// limits counts connections: all together, and those of one address. The
+// listeners of brokers and controllers are never held up by the total when
+// there are others beside them, so that clients cannot shut brokers out.
 type limits struct {
-	separate   bool // a privileged listener stands beside others
+	separate   bool // there is more than one listener
 	slotsFreed chan struct{}
 
 	// mu guards the fields below and is held for no I/O.
@@ -44,8 +44,8 @@ func (l *limits) set(total, perIP int, overrides map[string]int) {
 // add enters a connection. It waits while the total is reached (as Kafka's
 // acceptor does) and reports false, with the limit, when the address has its
 // maximum already, or when ctx ends.
-func (l *limits) add(ctx context.Context, c *connection, host string, privileged bool) (limit int, ok bool) {
-	exempt := privileged && l.separate
+func (l *limits) add(ctx context.Context, c *connection, host string, brokers bool) (limit int, ok bool) {
+	exempt := brokers && l.separate
 	for {
 		l.mu.Lock()
 		if exempt || l.total <= 0 || l.counted < l.total {

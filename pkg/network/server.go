@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -25,11 +26,19 @@ type Handler interface {
 	Answer(ctx context.Context, r *wire.Request) wire.Answer
 }
 
-// Listener is an address to accept on. Privileged marks the listener that
-// brokers and controllers use.
+// Listener is an address to accept on.
 type Listener struct {
 	model.Endpoint
-	Privileged bool
+	InterBroker  bool // brokers use it among themselves
+	ControlPlane bool // controllers alone use it (KIP-291)
+}
+
+// plane is what the log calls the kind of a listener.
+func (l Listener) plane() string {
+	if l.ControlPlane {
+		return "control-plane"
+	}
+	return "data-plane"
 }
 
 // Options are the limits of a Server; the comments name Kafka's keys.
@@ -49,16 +58,17 @@ type Options struct {
 
 // Server is the broker's side of the network. Bind, then Start, then Close.
 type Server struct {
-	options  Options
-	handler  Handler
-	bound    []boundListener
-	group    *lifecycle.Group
-	queued   *semaphore.Weighted // nil without limit
-	limits   *limits
-	strange  strangers
-	server   *logrus.Entry // kafka.network.SocketServer
-	acceptor *logrus.Entry // kafka.network.Acceptor
-	selector *logrus.Entry // org.apache.kafka.common.network.Selector
+	options      Options
+	handler      Handler
+	bound        []boundListener
+	group        *lifecycle.Group
+	queued       *semaphore.Weighted // nil without limit
+	controlPlane bool                // there is a listener for controllers
+	limits       *limits
+	strange      strangers
+	server       *logrus.Entry // kafka.network.SocketServer
+	acceptor     *logrus.Entry // kafka.network.Acceptor
+	selector     *logrus.Entry // org.apache.kafka.common.network.Selector
 }
 
 type boundListener struct {
@@ -77,6 +87,7 @@ func New(options Options, handler Handler) *Server {
 		acceptor: options.Loggers.Logger("kafka.network.Acceptor"),
 		selector: options.Loggers.Logger("org.apache.kafka.common.network.Selector"),
 	}
+	s.controlPlane = slices.ContainsFunc(options.Listeners, func(l Listener) bool { return l.ControlPlane })
 	if options.MaxQueuedBytes > 0 {
 		s.queued = semaphore.NewWeighted(options.MaxQueuedBytes)
 	}
@@ -117,7 +128,11 @@ func (s *Server) bind(l Listener) error {
 	}
 	s.bound = append(s.bound, boundListener{l, tcp})
 	s.acceptor.Infof("Awaiting socket connections on %s:%d.", shown, l.Port)
-	s.server.Infof("%sCreated data-plane acceptor and processors for endpoint : ListenerName(%s)", s.prefix(), l.Endpoint.Listener)
+	processors := "processors"
+	if l.ControlPlane {
+		processors = "processor"
+	}
+	s.server.Infof("%sCreated %s acceptor and %s for endpoint : ListenerName(%s)", s.prefix(), l.plane(), processors, l.Endpoint.Listener)
 	return nil
 }
 
@@ -153,7 +168,7 @@ func (s *Server) Start() {
 	s.server.Info(s.prefix() + "Starting socket server acceptors and processors")
 	for _, l := range s.bound {
 		s.group.Go("acceptor-"+l.Endpoint.Listener, func(ctx context.Context) error { return s.accept(ctx, l) })
-		s.server.Infof("%sStarted data-plane acceptor and processor(s) for endpoint : ListenerName(%s)", s.prefix(), l.Endpoint.Listener)
+		s.server.Infof("%sStarted %s acceptor and processor(s) for endpoint : ListenerName(%s)", s.prefix(), l.plane(), l.Endpoint.Listener)
 	}
 	s.server.Info(s.prefix() + "Started socket server acceptors and processors")
 }
@@ -207,8 +222,11 @@ func (s *Server) accept(ctx context.Context, l boundListener) error {
 // admit applies the limits and starts the connection's goroutine.
 func (s *Server) admit(ctx context.Context, l boundListener, tcp *net.TCPConn) {
 	host := hostOf(tcp.RemoteAddr())
-	c := &connection{server: s, tcp: tcp}
-	if limit, ok := s.limits.add(ctx, c, host, l.Privileged); !ok {
+	c := &connection{server: s, tcp: tcp, queued: s.queued}
+	if l.ControlPlane {
+		c.queued = nil // what the controller says waits for no client's bytes
+	}
+	if limit, ok := s.limits.add(ctx, c, host, l.InterBroker || l.ControlPlane); !ok {
 		if ctx.Err() == nil {
 			s.acceptor.Infof("Rejected connection from /%s, address already has the configured maximum of %d connections.", host, limit)
 		}

@@ -60,7 +60,7 @@ func start(t *testing.T, h Handler, change func(*Options)) (*Server, string, *lo
 	t.Helper()
 	log := &logBuffer{}
 	o := Options{
-		Listeners:       []Listener{{Endpoint: model.Endpoint{Listener: "PLAINTEXT", Host: "127.0.0.1"}, Privileged: true}},
+		Listeners:       []Listener{{Endpoint: model.Endpoint{Listener: "PLAINTEXT", Host: "127.0.0.1"}, InterBroker: true}},
 		MaxRequestBytes: 100 << 20, MaxConnections: 1 << 30, MaxConnectionsPerIP: 1 << 30,
 		SendBufferBytes: 102400, ReceiveBufferBytes: 102400, IdleMax: time.Minute,
 		Loggers: logging.New(log),
@@ -387,6 +387,38 @@ func TestQueuedBytesAreBounded(t *testing.T) {
 		readAnswer(t, conn)
 	}
 	require.EqualValues(t, 1, most.Load())
+}
+
+// What the controller says is heard although clients have used up the memory
+// for requests and the connections.
+func TestTheControlPlaneWaitsForNoClient(t *testing.T) {
+	hold := make(chan struct{})
+	h := handlerFunc(func(_ context.Context, r *wire.Request) wire.Answer {
+		if r.Peer.Listener != "CONTROL" {
+			<-hold
+		}
+		return wire.Bytes([]byte(fmt.Sprintf("%s %t", r.Peer.Listener, r.Peer.Privileged)))
+	})
+	s, _, log := start(t, h, func(o *Options) {
+		o.MaxQueuedBytes, o.MaxConnections = 1000, 2
+		of := func(name string) model.Endpoint { return model.Endpoint{Listener: name, Host: "127.0.0.1"} }
+		o.Listeners = []Listener{{Endpoint: of("CONTROL"), ControlPlane: true}, {Endpoint: of("BROKERS"), InterBroker: true}, {Endpoint: of("CLIENTS")}}
+	})
+	t.Cleanup(func() { close(hold) })
+	for range 2 {
+		_, err := dial(t, s.Endpoints()[2].Address()).Write(request(1, make([]byte, 900)))
+		require.NoError(t, err)
+	}
+	for range 2 {
+		conn := dial(t, s.Endpoints()[0].Address())
+		_, err := conn.Write(request(1, make([]byte, 2000)))
+		require.NoError(t, err)
+		_, body := readAnswer(t, conn)
+		require.Equal(t, "CONTROL true", string(body))
+	}
+	require.Contains(t, log.String(), "Created control-plane acceptor and processor for endpoint : ListenerName(CONTROL)")
+	require.Contains(t, log.String(), "Started control-plane acceptor and processor(s) for endpoint : ListenerName(CONTROL)")
+	require.Contains(t, log.String(), "Started data-plane acceptor and processor(s) for endpoint : ListenerName(BROKERS)")
 }
 
 func TestBindTellsWhyInKafkasWords(t *testing.T) {

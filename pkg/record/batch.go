@@ -1,13 +1,17 @@
-// Package record reads, checks, stamps and builds record batches of message
-// format 2 (magic 2).
+// Package record reads, checks, stamps, builds and converts record batches of
+// message formats 0, 1 and 2 (magic 0, 1, 2).
 //
-// A Batch is the bytes of exactly one batch, wherever they lie; its accessors
-// read the header in place and its setters change it in place. Records walks
-// the records, decompressing in bounded memory. A Builder makes a batch.
-// Callers are commitlog, the coordinators and the consoles. Values are as safe
-// for concurrent use as the bytes under them; there are no goroutines.
+// Any is the bytes of exactly one batch, wherever they lie: a Batch (format 2)
+// or an OldMessage (0 and 1). Accessors read the header in place, setters
+// change it in place. To look at records: Any.Visit for every format; of a
+// Batch Records step by step, or Walk, which sees only their shape; of an
+// OldMessage Deep. All of them decompress in bounded memory. Builder makes a
+// Batch, OldBuilder a message set; Downgrade writes batches in an older format.
+// Callers are commitlog, logcleaner, the coordinators, api and the tools.
+// Values are as safe for concurrent use as the bytes under them; there are no
+// goroutines.
 //
-// The header, part of the format, big-endian throughout:
+// The header of format 2, part of the format, big-endian throughout:
 //
 //	 0  8  base offset
 //	 8  4  length of what follows this field
@@ -26,8 +30,8 @@
 // Base offset and leader epoch are stamped by the leader without touching the
 // CRC. A batch torn by a crash fails the length or the CRC.
 //
-// Messages of formats 0 and 1 are OldMessage, which is read only; Split knows
-// them as ErrOldFormat.
+// Split is for those who take format 2 only: it knows the others as
+// ErrOldFormat; SplitAny takes all.
 package record
 
 import (
@@ -77,6 +81,8 @@ var (
 	ErrShort = errors.New("the bytes end within a batch")
 	// ErrCorrupt means that the bytes are no batch.
 	ErrCorrupt = errors.New("corrupt record batch")
+	// ErrTooLarge means a record above the limit that the reader has set.
+	ErrTooLarge = fmt.Errorf("record above the limit: %w", ErrCorrupt)
 	// ErrOldFormat means a message set of format 0 or 1.
 	ErrOldFormat = errors.New("message format 0 or 1")
 )
@@ -202,7 +208,7 @@ func (b Batch) SetMaxTimestamp(logAppendTime bool, timestamp int64) {
 	if b.LogAppendTime() == logAppendTime && b.MaxTimestamp() == timestamp {
 		return
 	}
-	attributes := b.attributes() &^ logAppendTimeBit
+	attributes := b.attributes() & (codecBits | transactionalBit | controlBit)
 	if logAppendTime {
 		attributes |= logAppendTimeBit
 	}

@@ -3,12 +3,13 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"gregor/pkg/compress"
 )
 
 // Builder makes one batch. The fields may be set before Build; NewBuilder
-// gives those of a plain producer.
+// gives those of a plain producer. Codec is not changed after the first record.
 type Builder struct {
 	Codec         compress.Codec
 	BaseOffset    int64
@@ -19,7 +20,7 @@ type Builder struct {
 	Transactional bool
 	Control       bool
 
-	records       []byte
+	packer        packer
 	baseTimestamp int64
 	maxTimestamp  int64
 	logAppendTime bool
@@ -39,8 +40,20 @@ func (b *Builder) SetLogAppendTime(now int64) { b.logAppendTime, b.maxTimestamp 
 // Count is the number of records so far.
 func (b *Builder) Count() int { return int(b.count) }
 
-// Size is the size of the batch so far, before compression.
-func (b *Builder) Size() int { return HeaderSize + len(b.records) }
+// Size is the size of the batch so far, of a small one before compression, of
+// a large one about what it is compressed to.
+func (b *Builder) Size() int { return max(HeaderSize, b.packer.size()) }
+
+// MaxTimestamp is the largest timestamp, or the append time.
+func (b *Builder) MaxTimestamp() int64 { return b.maxTimestamp }
+
+// Reset begins another batch without producer id and ends the life of the
+// last one's bytes.
+func (b *Builder) Reset(codec compress.Codec) {
+	p := b.packer
+	*b = *NewBuilder(codec)
+	b.packer = p
+}
 
 // Append adds a record behind the last one. Nil key or value is null.
 func (b *Builder) Append(timestamp int64, key, value []byte, headers ...Header) *Builder {
@@ -55,6 +68,7 @@ func (b *Builder) Append(timestamp int64, key, value []byte, headers ...Header) 
 func (b *Builder) AppendAt(offsetDelta int32, timestamp int64, key, value []byte, headers ...Header) *Builder {
 	if b.count == 0 {
 		b.baseTimestamp = timestamp
+		b.packer.start(b.Codec, HeaderSize)
 	}
 	if !b.logAppendTime {
 		b.maxTimestamp = max(b.maxTimestamp, timestamp)
@@ -67,7 +81,7 @@ func (b *Builder) AppendAt(offsetDelta int32, timestamp int64, key, value []byte
 	for _, h := range headers {
 		size += sizeVarint(int32(len(h.Key))) + len(h.Key) + sizeBytes(h.Value)
 	}
-	out := appendVarint(b.records, int32(size))
+	out := appendVarint(b.packer.buf, int32(size))
 	out = append(out, 0)
 	out = appendVarlong(out, timestampDelta)
 	out = appendVarint(out, offsetDelta)
@@ -79,16 +93,23 @@ func (b *Builder) AppendAt(offsetDelta int32, timestamp int64, key, value []byte
 		out = append(out, h.Key...)
 		out = appendBytes(out, h.Value)
 	}
-	b.records = out
+	b.packer.buf = out
+	b.packer.spill()
 	return b
 }
 
-// Build returns the batch. It fails only for a codec that does not exist.
+// Build returns the batch, which lives until Reset. It fails only for a codec
+// that does not exist, or a batch above 2 GiB.
 func (b *Builder) Build() (Batch, error) {
-	out := make([]byte, HeaderSize, HeaderSize+len(b.records))
-	out, err := compress.Compress(b.Codec, out, b.records)
+	if b.count == 0 {
+		b.packer.start(b.Codec, HeaderSize)
+	}
+	out, err := b.packer.finish()
 	if err != nil {
 		return nil, fmt.Errorf("build record batch: %w", err)
+	}
+	if len(out) > math.MaxInt32 {
+		return nil, fmt.Errorf("record batch of %d bytes: %w", len(out), ErrTooLarge)
 	}
 	attributes := uint16(b.Codec)
 	if b.logAppendTime {

@@ -1,12 +1,9 @@
 package record
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 
 	"gregor/pkg/compress"
 )
@@ -25,10 +22,11 @@ import (
 //
 // Within a wrapper of format 0 offsets are absolute; of format 1 they count
 // from 0, and the wrapper's offset tells where that is. A wrapper with log
-// append time gives its timestamp to all its messages.
+// append time gives its timestamp to all its messages; one without carries
+// the largest of theirs. Offsets lie outside the CRC.
 //
 // The caller has seen that the bytes are as many as the size says, and at
-// least OldMessageMin.
+// least OldMessageMin, 8 more in format 1; SplitAny does.
 type OldMessage []byte
 
 const (
@@ -40,13 +38,17 @@ const (
 	OldMessageMin = Overhead + 14
 )
 
-// OldRecord is a message that wraps no others.
-type OldRecord struct {
-	Offset     int64
-	Timestamp  int64 // NoTimestamp in format 0
-	Key, Value []byte
-	CRC        uint32
-	Valid      bool // the CRC is right
+// OldMessageSize is the size of a message that is not compressed.
+func OldMessageSize(magic int8, key, value []byte) int {
+	return oldHeaderSize(magic) + len(key) + len(value)
+}
+
+// oldHeaderSize is the size of a message without key and value.
+func oldHeaderSize(magic int8) int {
+	if magic == 0 {
+		return OldMessageMin
+	}
+	return OldMessageMin + 8
 }
 
 func (m OldMessage) Offset() int64 { return int64(binary.BigEndian.Uint64(m)) }
@@ -71,8 +73,35 @@ func (m OldMessage) Timestamp() int64 {
 	return int64(binary.BigEndian.Uint64(m[oldTimestampAt:]))
 }
 
-// keyValue reads key and value; ErrCorrupt when they do not fit.
-func (m OldMessage) keyValue() (key, value []byte, err error) {
+// SetOffset moves the message. A wrapper's messages of format 1 move with it,
+// those of format 0 do not.
+func (m OldMessage) SetOffset(offset int64) { binary.BigEndian.PutUint64(m, uint64(offset)) }
+
+// SetTimestamp sets timestamp and timestamp type of a message of format 1, and
+// computes the CRC again if that changes anything.
+func (m OldMessage) SetTimestamp(logAppendTime bool, timestamp int64) {
+	if m.LogAppendTime() == logAppendTime && m.Timestamp() == timestamp {
+		return
+	}
+	m[oldAttributeAt] = oldAttributes(m.Magic(), m.Codec(), logAppendTime)
+	binary.BigEndian.PutUint64(m[oldTimestampAt:], uint64(timestamp))
+	m.setCRC()
+}
+
+func (m OldMessage) setCRC() {
+	binary.BigEndian.PutUint32(m[oldCRCAt:], crc32.ChecksumIEEE(m[magicAt:]))
+}
+
+func oldAttributes(magic int8, codec compress.Codec, logAppendTime bool) byte {
+	attributes := byte(codec) & codecBits
+	if magic != 0 && logAppendTime {
+		attributes |= logAppendTimeBit
+	}
+	return attributes
+}
+
+// KeyValue reads key and value; ErrCorrupt when they do not fit.
+func (m OldMessage) KeyValue() (key, value []byte, err error) {
 	rest := m[oldTimestampAt:]
 	if m.Magic() != 0 {
 		if len(rest) < 8 {
@@ -104,93 +133,26 @@ func oldBytes(b []byte) (field []byte, rest OldMessage, err error) {
 	return b[:n:n], b[n:], nil
 }
 
-// Records visits the message itself or, in order, those that it wraps, none
-// of which may be larger than limit. Key and value are lent until visit
-// returns.
-func (m OldMessage) Records(limit int, visit func(OldRecord) error) error {
-	if m.Codec() == compress.None {
-		return m.visitPlain(m.Offset(), m.Timestamp(), visit)
+// appendOldMessage appends a message that wraps nothing.
+func appendOldMessage(dst []byte, magic int8, offset, timestamp int64, logAppendTime bool, key, value []byte) []byte {
+	at := len(dst)
+	size := OldMessageSize(magic, key, value)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(offset))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(size-Overhead))
+	dst = append(dst, 0, 0, 0, 0, byte(magic), oldAttributes(magic, compress.None, logAppendTime))
+	if magic != 0 {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(timestamp))
 	}
-	_, value, err := m.keyValue()
-	if err != nil {
-		return err
-	}
-	if value == nil {
-		return fmt.Errorf("compressed message without a value: %w", ErrCorrupt)
-	}
-	if m.Magic() == 0 && m.Codec() == compress.LZ4 {
-		value = compress.RightLZ4Header(value)
-	}
-	base := int64(0)
-	if m.Magic() != 0 {
-		if base, err = m.innerBase(value, limit); err != nil {
-			return err
-		}
-	}
-	return m.eachInner(value, limit, func(inner OldMessage) error {
-		timestamp := inner.Timestamp()
-		if m.LogAppendTime() {
-			timestamp = m.Timestamp()
-		}
-		return inner.visitPlain(base+inner.Offset(), timestamp, visit)
-	})
+	dst = appendOldBytes(dst, key)
+	dst = appendOldBytes(dst, value)
+	OldMessage(dst[at:]).setCRC()
+	return dst
 }
 
-func (m OldMessage) visitPlain(offset, timestamp int64, visit func(OldRecord) error) error {
-	key, value, err := m.keyValue()
-	if err != nil {
-		return err
+func appendOldBytes(dst, b []byte) []byte {
+	n := int32(len(b))
+	if b == nil {
+		n = -1
 	}
-	return visit(OldRecord{Offset: offset, Timestamp: timestamp, Key: key, Value: value, CRC: m.CRC(), Valid: m.Valid()})
-}
-
-// innerBase is what the inner offsets of a wrapper of format 1 count from.
-// Some producers leave the wrapper's offset at 0.
-func (m OldMessage) innerBase(value []byte, limit int) (int64, error) {
-	if m.Offset() == 0 {
-		return 0, nil
-	}
-	last := int64(0)
-	err := m.eachInner(value, limit, func(inner OldMessage) error { last = inner.Offset(); return nil })
-	return m.Offset() - last, err
-}
-
-// eachInner decompresses the set that a wrapper holds, a message at a time.
-func (m OldMessage) eachInner(value []byte, limit int, visit func(OldMessage) error) error {
-	in, err := compress.NewReader(m.Codec(), value)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	var buf bytes.Buffer
-	for {
-		buf.Reset()
-		if _, err := io.CopyN(&buf, in, Overhead); err == io.EOF && buf.Len() == 0 {
-			return nil
-		} else if err != nil {
-			return earlyEnd(err)
-		}
-		size := int32(binary.BigEndian.Uint32(buf.Bytes()[lengthAt:]))
-		if size < OldMessageMin-Overhead || int(size) > limit {
-			return fmt.Errorf("message of %d bytes in a compressed one: %w", size, ErrCorrupt)
-		}
-		// The buffer grows with what is really there.
-		if _, err := io.CopyN(&buf, in, int64(size)); err != nil {
-			return earlyEnd(err)
-		}
-		inner := OldMessage(buf.Bytes())
-		if inner.Codec() != compress.None || inner.Magic() != m.Magic() {
-			return fmt.Errorf("message of format %d and codec %s in a compressed one of format %d: %w", inner.Magic(), inner.Codec(), m.Magic(), ErrCorrupt)
-		}
-		if err := visit(inner); err != nil {
-			return err
-		}
-	}
-}
-
-func earlyEnd(err error) error {
-	if errors.Is(err, io.EOF) {
-		return errEarlyEnd
-	}
-	return err
+	return append(binary.BigEndian.AppendUint32(dst, uint32(n)), b...)
 }

@@ -92,7 +92,8 @@ func TestOldWrappers(t *testing.T) {
 	ignore := func(OldRecord) error { return nil }
 	require.ErrorIs(t, wrapper.Records(10, ignore), ErrCorrupt, "a message over the limit")
 	require.ErrorIs(t, changedOld(wrapper, func(m OldMessage) { m[magicAt] = 0; m[oldAttributeAt] = 2 }).Records(1<<10, ignore), ErrCorrupt)
-	require.ErrorIs(t, changedOld(wrapper, func(m OldMessage) { m[oldAttributeAt] = 4 }).Records(1<<10, ignore), compress.ErrCorrupt)
+	require.ErrorIs(t, changedOld(wrapper, func(m OldMessage) { m[oldAttributeAt] = 4 }).Records(1<<10, ignore), ErrCorrupt, "zstd")
+	require.ErrorIs(t, changedOld(wrapper, func(m OldMessage) { m[oldAttributeAt] = 5 }).Records(1<<10, ignore), compress.ErrCorrupt)
 	plain := oldMessages(t, unhex(t, oldCaptured["v1"]))[0]
 	require.ErrorIs(t, changedOld(plain, func(m OldMessage) { m[oldTimestampAt+8+3] = 200 }).Records(1<<10, ignore), ErrCorrupt)
 	require.ErrorIs(t, changedOld(plain, func(m OldMessage) { m[oldTimestampAt+8+3]-- }).Records(1<<10, ignore), ErrCorrupt)

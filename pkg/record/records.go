@@ -90,8 +90,11 @@ func (r *Records) readRecord() error {
 	if err != nil {
 		return err
 	}
-	if size < 0 || int(size) > r.limit {
+	if size < 0 {
 		return fmt.Errorf("record of %d bytes: %w", size, ErrCorrupt)
+	}
+	if int(size) > r.limit {
+		return fmt.Errorf("record of %d bytes: %w", size, ErrTooLarge)
 	}
 	body, err := r.in.take(int(size))
 	if err != nil {

@@ -18,16 +18,16 @@ type peer interface {
 	Close() error
 }
 
-// connect opens a connection to the inter-broker listener of a broker, where
-// the metadata say that it is now.
-func (m *Manager) connect(ctx context.Context, to model.BrokerID, clientID string) (peer, error) {
+// connect opens a connection to a listener of a broker, where the metadata say
+// that it is now.
+func (m *Manager) connect(ctx context.Context, to model.BrokerID, listener, clientID string) (peer, error) {
 	broker, alive := m.options.Metadata.Snapshot().Broker(to)
 	if !alive {
 		return nil, fmt.Errorf("broker %d is not alive", to)
 	}
-	endpoint, ok := broker.Endpoint(m.options.Listener)
+	endpoint, ok := broker.Endpoint(listener)
 	if !ok {
-		return nil, fmt.Errorf("broker %d has no listener %s", to, m.options.Listener)
+		return nil, fmt.Errorf("broker %d has no listener %s", to, listener)
 	}
 	return client.Dial(ctx, endpoint, client.Options{ClientID: clientID,
 		RequestTimeout: m.options.Fetching.SocketTimeout, MaxResponseBytes: m.options.Fetching.FrameMaxBytes, Dial: m.options.Dial})
@@ -66,7 +66,7 @@ func (w *controllerISR) send(ctx context.Context, req *kmsg.AlterPartitionReques
 	}
 	if w.conn == nil || w.to != controller {
 		w.hangUp()
-		conn, err := w.manager.dial(ctx, controller, w.manager.options.BrokerID.String())
+		conn, err := w.manager.dial(ctx, controller, w.manager.options.ControllerListener, w.manager.options.BrokerID.String())
 		if err != nil {
 			return nil, err
 		}

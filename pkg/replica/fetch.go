@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"gregor/pkg/commitlog"
@@ -27,6 +28,9 @@ type FetchParams struct {
 	// batch, which then comes incomplete.
 	CutBatches bool
 	Isolation  commitlog.Isolation
+	// Rack is where a consumer says it is, and Listener what it is connected
+	// to. With a rack it may be sent to another replica (KIP-392).
+	Rack, Listener string
 }
 
 // Fetch is the fetch of one partition: what is asked and what came of it.
@@ -44,6 +48,9 @@ type Fetch struct {
 	log       *commitlog.Log
 	turns     uint64
 	end       int64
+	// held says that a quota keeps the records back, stranger that the asking
+	// broker has no replica of the partition.
+	held, stranger bool
 }
 
 // FetchResult is the answer for one partition. With an error the offsets are
@@ -59,6 +66,10 @@ type FetchResult struct {
 	// Diverging says that the asking log is not a prefix of ours: it ends, at
 	// the latest, at this offset in this epoch. Nil when it does not diverge.
 	Diverging *EpochEnd
+	// Elsewhere says that the client should read from the replica Preferred
+	// instead; there are no records then.
+	Elsewhere bool
+	Preferred model.BrokerID
 }
 
 // EpochEnd is where an epoch of the log ends.
@@ -69,12 +80,19 @@ type EpochEnd struct {
 
 // Fetch reads the partitions in order, waiting up to MaxWait while there are
 // fewer than MinBytes to read. It answers at once when a partition has an
-// error or diverges. The results are in fetches.
+// error, diverges, or is to be read elsewhere. The results are in fetches.
 func (m *Manager) Fetch(ctx context.Context, params *FetchParams, fetches []Fetch) {
-	m.readAll(params, fetches)
-	if params.MaxWait <= 0 || len(fetches) == 0 || enough(params, fetches) {
-		return
+	m.readAll(params, fetches, true)
+	if params.MaxWait > 0 && len(fetches) > 0 && !enough(params, fetches) {
+		m.fetchLater(ctx, params, fetches)
 	}
+	if params.ReplicaID >= 0 {
+		m.recordSent(fetches)
+	}
+}
+
+// fetchLater waits until there is enough, or no time left.
+func (m *Manager) fetchLater(ctx context.Context, params *FetchParams, fetches []Fetch) {
 	keys := make([]model.TopicPartition, len(fetches))
 	for i := range fetches {
 		keys[i] = fetches[i].TopicPartition
@@ -83,29 +101,33 @@ func (m *Manager) Fetch(ctx context.Context, params *FetchParams, fetches []Fetc
 		if !anyMoved(params, fetches) {
 			return false
 		}
-		m.readAll(params, fetches)
+		m.readAll(params, fetches, false)
 		return enough(params, fetches)
 	}
-	if !m.fetches.Wait(ctx, keys, params.MaxWait, look) && anyMoved(params, fetches) {
-		m.readAll(params, fetches)
+	if !m.fetches.Wait(ctx, keys, params.MaxWait, look) && (anyMoved(params, fetches) || anyHeld(fetches)) {
+		m.readAll(params, fetches, false)
 	}
 }
 
 // readAll reads every partition, in order, until the response is full. What
-// an earlier reading holds is released.
-func (m *Manager) readAll(params *FetchParams, fetches []Fetch) {
+// an earlier reading holds is released. The first reading is the one that
+// counts for what is known of a follower: it tells when the follower asked.
+func (m *Manager) readAll(params *FetchParams, fetches []Fetch, first bool) {
 	left := params.MaxBytes     // negative if the request says so
-	first := !params.CutBatches // the first batch may exceed the limits (KIP-74)
+	whole := !params.CutBatches // the first batch may exceed the limits (KIP-74)
 	for i := range fetches {
 		f := &fetches[i]
 		f.release()
-		leaderEnd := m.read(params, f, left, first)
-		if n := int(f.Result.Records.Length); n > 0 {
-			first = false
-			left = max(0, left-n)
-		}
-		if params.ReplicaID >= 0 && f.Result.Err == nil && f.Result.Diverging == nil {
+		leaderEnd := m.read(params, f, left, whole)
+		if first && params.ReplicaID >= 0 && f.Result.Err == nil && f.Result.Diverging == nil {
 			m.noteFollower(params, f, leaderEnd)
+		}
+		if f.stranger {
+			f.release()
+		}
+		if n := int(f.Result.Records.Length); n > 0 {
+			whole = false
+			left = max(0, left-n)
 		}
 	}
 }
@@ -113,12 +135,11 @@ func (m *Manager) readAll(params *FetchParams, fetches []Fetch) {
 // noteFollower keeps the books on a follower's fetch. One that is not a
 // replica of the partition gets no records.
 func (m *Manager) noteFollower(params *FetchParams, f *Fetch, leaderEnd int64) {
-	assigned, advanced, join := f.partition.recordFollowerFetch(params.ReplicaID, f.Offset, f.LogStartOffset, leaderEnd, time.Now())
+	assigned, advanced, join := f.partition.recordFollowerFetch(params.ReplicaID, followerFetch{f.turns, f.Offset, f.LogStartOffset, leaderEnd}, time.Now())
 	if !assigned {
 		m.log.Warnf("%sLeader failed to record follower %d's position %d: it is not a replica of partition %s",
 			m.prefix(), params.ReplicaID, f.Offset, f.TopicPartition)
-		f.release()
-		f.Result.Records = wire.FileRegion{}
+		f.stranger = true
 	}
 	if join {
 		if change := f.partition.expand(params.ReplicaID); change != nil {
@@ -127,15 +148,17 @@ func (m *Manager) noteFollower(params *FetchParams, f *Fetch, leaderEnd int64) {
 	}
 	if advanced {
 		m.wake(f.TopicPartition)
+	} else if m.deletes.Waiting() > 0 {
+		m.deletes.Wake(f.TopicPartition) // its log start may have moved
 	}
 }
 
 // read reads one partition and returns the log end offset before the read.
 //
 // Hot path: no allocation; nothing of the records is touched.
-func (m *Manager) read(params *FetchParams, f *Fetch, limit int, first bool) (logEnd int64) {
+func (m *Manager) read(params *FetchParams, f *Fetch, limit int, whole bool) (logEnd int64) {
 	f.Result = FetchResult{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1}
-	f.partition, f.log = nil, nil
+	f.partition, f.log, f.held = nil, nil, false
 	p, err := m.Partition(f.TopicPartition)
 	if err != nil {
 		f.Result.Err = err
@@ -156,6 +179,10 @@ func (m *Manager) read(params *FetchParams, f *Fetch, limit int, first bool) (lo
 		LastStableOffset: log.LastStableOffset(),
 		LogStartOffset:   log.LogStartOffset(),
 	}
+	if result.Preferred, result.Elsewhere = m.nearestLocked(p, params, f.Offset); result.Elsewhere {
+		f.Result = result
+		return logEnd
+	}
 	if f.LastFetchedEpoch != model.NoLeaderEpoch {
 		if result.Diverging, err = divergence(log, f, result.LogStartOffset); err != nil {
 			f.Result.Err = err
@@ -168,7 +195,7 @@ func (m *Manager) read(params *FetchParams, f *Fetch, limit int, first bool) (lo
 			f.Result.Err = kerr.UnknownServerError // as in Kafka, where it is an illegal argument
 			return logEnd
 		}
-		info, err := log.Read(f.Offset, most, params.Isolation, first)
+		info, err := log.Read(f.Offset, most, params.Isolation, whole)
 		if err != nil {
 			f.Result.Err = err
 			return logEnd
@@ -177,7 +204,8 @@ func (m *Manager) read(params *FetchParams, f *Fetch, limit int, first bool) (lo
 		if result.Aborted == nil && params.Isolation == commitlog.TxnCommitted {
 			result.Aborted = []commitlog.AbortedTxn{} // looked for, none found
 		}
-		if info.FirstEntryIncomplete && !params.CutBatches {
+		f.held = m.holdsBackLocked(p, params.ReplicaID)
+		if f.held || info.FirstEntryIncomplete && !params.CutBatches {
 			releaseRegion(&result.Records)
 		}
 	}
@@ -205,7 +233,7 @@ func enough(params *FetchParams, fetches []Fetch) bool {
 	bytes := 0
 	for i := range fetches {
 		r := &fetches[i].Result
-		if r.Err != nil || r.Diverging != nil {
+		if r.Err != nil || r.Diverging != nil || r.Elsewhere {
 			return true
 		}
 		bytes += int(r.Records.Length)
@@ -224,6 +252,12 @@ func anyMoved(params *FetchParams, fetches []Fetch) bool {
 		}
 	}
 	return false
+}
+
+// anyHeld reports whether a quota kept something back, which may have let go
+// of it by now.
+func anyHeld(fetches []Fetch) bool {
+	return slices.ContainsFunc(fetches, func(f Fetch) bool { return f.held })
 }
 
 // bound is the offset that a reader of the isolation may read up to.
@@ -259,7 +293,7 @@ func Release(fetches []Fetch) {
 func (f *Fetch) Question() Fetch {
 	q := *f
 	q.Result = FetchResult{}
-	q.partition, q.log = nil, nil
+	q.partition, q.log, q.held, q.stranger = nil, nil, false, false
 	return q
 }
 

@@ -46,6 +46,7 @@ type fetchState struct {
 	partition *Partition
 	epoch     model.LeaderEpoch // in which the leader is followed
 	offset    int64             // to fetch next
+	lag       int64             // how far that is below the leader's high watermark; unknownOffset at first
 	last      model.LeaderEpoch // of the last record held
 	phase     fetchPhase
 	notBefore time.Time // after an error
@@ -101,7 +102,7 @@ func (f *fetcher) add(list []following) {
 }
 
 func (f *fetcher) begin(n following) *fetchState {
-	s := &fetchState{partition: n.partition, epoch: n.epoch, offset: n.offset, last: model.NoLeaderEpoch, phase: phaseTruncating}
+	s := &fetchState{partition: n.partition, epoch: n.epoch, offset: n.offset, lag: unknownOffset, last: model.NoLeaderEpoch, phase: phaseTruncating}
 	if log := n.partition.Log(); log != nil && f.manager.options.Versions.TruncateOnFetch {
 		if s.last = log.LatestEpoch(); s.last != model.NoLeaderEpoch {
 			s.phase = phaseFetching
@@ -156,7 +157,7 @@ func (f *fetcher) rest() {
 // ask sends a request to the leader. After an error every partition waits.
 func (f *fetcher) ask(req kmsg.Request) (kmsg.Response, error) {
 	if f.conn == nil {
-		conn, err := f.manager.dial(f.ctx, f.key.leader, fmt.Sprintf("broker-%d-fetcher-%d", f.manager.options.BrokerID, f.key.id))
+		conn, err := f.manager.dial(f.ctx, f.key.leader, f.manager.options.Listener, fmt.Sprintf("broker-%d-fetcher-%d", f.manager.options.BrokerID, f.key.id))
 		if err != nil {
 			return nil, f.lost(err)
 		}
@@ -202,13 +203,14 @@ func (f *fetcher) delay(s *fetchState) {
 }
 
 // nextFetch makes a request for every partition that is ready, nil when none
-// is.
+// is. Those that lag behind and are throttled are left out while the quota is
+// exceeded.
 func (f *fetcher) nextFetch(now time.Time) *kmsg.FetchRequest {
 	f.wanted = f.wanted[:0]
 	f.mu.Lock()
 	for tp, s := range f.states {
 		log := s.partition.Log()
-		if log == nil || s.phase != phaseFetching || s.notBefore.After(now) {
+		if log == nil || s.phase != phaseFetching || s.notBefore.After(now) || s.lag != 0 && f.manager.options.Quotas.Follower.Holds(tp, now) {
 			continue
 		}
 		f.wanted = append(f.wanted, askedPartition{tp, asked{s.offset, log.LogStartOffset(), s.epoch, s.last}, s.turn})
@@ -286,11 +288,15 @@ func (f *fetcher) take(tp model.TopicPartition, question asked, answer *kmsg.Fet
 		f.failed(tp, s, err)
 		return
 	}
-	if len(answer.RecordBatches) > 0 {
+	if n := len(answer.RecordBatches); n > 0 {
 		f.turns++
 		s.turn = f.turns
 		f.resume(s)
+		if throttle := f.manager.options.Quotas.Follower; throttle.Throttles(tp) {
+			throttle.Record(n, time.Now())
+		}
 	}
+	s.lag = max(0, answer.HighWatermark-s.offset)
 	if more {
 		f.manager.wake(tp)
 	}

@@ -47,11 +47,14 @@ func (p *Partition) maximalLocked() []model.BrokerID {
 	return p.isr
 }
 
+// inISRLocked reports whether a replica is in the committed ISR.
+func (p *Partition) inISRLocked(id model.BrokerID) bool { return slices.Contains(p.isr, id) }
+
 // mayJoinLocked reports whether a replica with this log end belongs in the
 // ISR but is not in it: it has all that is committed, and all that this
 // leader began its epoch with.
 func (p *Partition) mayJoinLocked(id model.BrokerID, logEnd int64) bool {
-	return p.pending == nil && !slices.Contains(p.isr, id) && logEnd >= p.log.HighWatermark() && logEnd >= p.leaderSince
+	return p.pending == nil && !p.inISRLocked(id) && logEnd >= p.log.HighWatermark() && logEnd >= p.leaderSince
 }
 
 // expand proposes an ISR with one more member. It returns nil when, by now,

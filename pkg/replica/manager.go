@@ -60,11 +60,18 @@ type Options struct {
 	OnDeleted          func(deleted []model.TopicPartition) // partitions that left the metadata; may be nil
 	Loggers            *logging.Loggers
 
-	Listener string          // inter.broker.listener.name, settled
-	Dial     client.Dialer   // how to connect to brokers; plain TCP when nil
-	Fetching FetchingOptions // as a follower
-	Versions PeerVersions    // see PeerVersionsFor
-	States   PartitionStates // where leaders write ISRs without Versions.AlterISR
+	Listener string // inter.broker.listener.name, settled
+	// ControllerListener is where the controller is reached,
+	// control.plane.listener.name; Listener when empty.
+	ControllerListener string
+	Dial               client.Dialer   // how to connect to brokers; plain TCP when nil
+	Fetching           FetchingOptions // as a follower
+	Versions           PeerVersions    // see PeerVersionsFor
+	Quotas             Quotas          // of replication; without limit when nil
+	// NearestReplica sends consumers to a replica in their own rack, as far as
+	// they say where they are (KIP-392).
+	NearestReplica bool
+	States         PartitionStates // where leaders write ISRs without Versions.AlterISR
 }
 
 // Manager holds the partitions of a broker. Safe for concurrent use.
@@ -77,12 +84,13 @@ type Manager struct {
 
 	produces *purgatory.Purgatory[model.TopicPartition]
 	fetches  *purgatory.Purgatory[model.TopicPartition]
+	deletes  *purgatory.Purgatory[model.TopicPartition]
 
 	group      *lifecycle.Group
 	following  *fetchers
 	isr        *isrQueue
 	isrWriter  isrWriter
-	dial       func(ctx context.Context, to model.BrokerID, clientID string) (peer, error)
+	dial       func(ctx context.Context, to model.BrokerID, listener, clientID string) (peer, error)
 	failedDirs chan string
 	checkpoint checkpointer
 
@@ -97,6 +105,10 @@ type Manager struct {
 
 // New returns a manager without partitions; the controller will bring them.
 func New(options Options) *Manager {
+	options.Quotas.complete()
+	if options.ControllerListener == "" {
+		options.ControllerListener = options.Listener
+	}
 	m := &Manager{
 		options:      options,
 		log:          options.Loggers.Logger("kafka.server.ReplicaManager"),
@@ -105,6 +117,7 @@ func New(options Options) *Manager {
 		partitionLog: options.Loggers.Logger("kafka.cluster.Partition"),
 		produces:     purgatory.New[model.TopicPartition](),
 		fetches:      purgatory.New[model.TopicPartition](),
+		deletes:      purgatory.New[model.TopicPartition](),
 		group:        lifecycle.NewGroup(context.Background()),
 		failedDirs:   make(chan string, 64),
 		partitions:   map[model.TopicPartition]*Partition{},
@@ -211,6 +224,7 @@ func (m *Manager) Waiting() (produces, fetches int) {
 func (m *Manager) wake(tp model.TopicPartition) {
 	m.produces.Wake(tp)
 	m.fetches.Wake(tp)
+	m.deletes.Wake(tp)
 }
 
 // host returns the partition, entering it when it is new. changes is held. The

@@ -231,13 +231,25 @@ func (p *Partition) advanceLocked(now time.Time) bool {
 	return true
 }
 
-// recordFollowerFetch notes that a follower asked for what is at offset, and
-// so has everything below it. It reports whether the replica is one of this
-// partition, whether the high watermark rose, and whether the replica should
-// join the ISR.
-func (p *Partition) recordFollowerFetch(id model.BrokerID, offset, logStartOffset, leaderEnd int64, now time.Time) (assigned, advanced, join bool) {
+// followerFetch is what a follower's fetch tells of its log.
+type followerFetch struct {
+	turns          uint64 // of the partition when it was read
+	offset         int64
+	logStartOffset int64
+	leaderEnd      int64 // the leader's log end offset then
+}
+
+// recordFollowerFetch notes that a follower asked for what is at an offset,
+// and so has everything below it. It reports whether the replica is one of
+// this partition, whether the high watermark rose, and whether the replica
+// should join the ISR. A fetch that was read before leadership turned counts
+// for nothing.
+func (p *Partition) recordFollowerFetch(id model.BrokerID, f followerFetch, now time.Time) (assigned, advanced, join bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	if p.turns.Load() != f.turns {
+		return true, false, false
+	}
 	if !p.leads() {
 		return false, false, false
 	}
@@ -248,16 +260,16 @@ func (p *Partition) recordFollowerFetch(id model.BrokerID, offset, logStartOffse
 		return false, false, false
 	}
 	switch {
-	case offset >= leaderEnd:
+	case f.offset >= f.leaderEnd:
 		r.lastCaughtUp = later(r.lastCaughtUp, now)
-	case offset >= r.lastFetchEnd:
+	case f.offset >= r.lastFetchEnd:
 		r.lastCaughtUp = later(r.lastCaughtUp, r.lastFetch)
 	}
-	moved := r.logEndOffset != offset
-	r.logEndOffset, r.logStartOffset = offset, logStartOffset
-	r.lastFetch, r.lastFetchEnd = now, leaderEnd
+	moved := r.logEndOffset != f.offset
+	r.logEndOffset, r.logStartOffset = f.offset, f.logStartOffset
+	r.lastFetch, r.lastFetchEnd = now, f.leaderEnd
 	p.progress.Unlock()
-	join = p.mayJoinLocked(id, offset)
+	join = p.mayJoinLocked(id, f.offset)
 	return true, moved && p.advanceLocked(now), join
 }
 

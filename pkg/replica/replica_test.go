@@ -22,6 +22,7 @@ import (
 	"gregor/pkg/logmanager"
 	"gregor/pkg/metadata"
 	"gregor/pkg/model"
+	"gregor/pkg/quota"
 	"gregor/pkg/record"
 )
 
@@ -114,10 +115,11 @@ func (b *broker) start(dirs []string) {
 		States:             b.nodes,
 		Fetching: FetchingOptions{Fetchers: func() int { return 1 }, MaxWait: 20 * time.Millisecond, MinBytes: 1,
 			ResponseMaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20, Backoff: 5 * time.Millisecond, SocketTimeout: 10 * time.Second},
+		Quotas:       Quotas{Leader: quota.NewReplication(secondsOfTen), Follower: quota.NewReplication(secondsOfTen)},
 		OnLeadership: func(c LeadershipChange) { b.news = append(b.news, c) },
 		OnDeleted:    func(d []model.TopicPartition) { b.deleted = append(b.deleted, d...) },
 	})
-	b.Manager.dial = func(_ context.Context, to model.BrokerID, _ string) (peer, error) {
+	b.Manager.dial = func(_ context.Context, to model.BrokerID, _, _ string) (peer, error) {
 		if w := b.dialer.Load(); w != nil {
 			return (*w).dial(to)
 		}
@@ -126,6 +128,9 @@ func (b *broker) start(dirs []string) {
 	b.Manager.Start()
 	logs.Start()
 }
+
+// secondsOfTen are the windows of Kafka's quotas.
+var secondsOfTen = quota.Windows{Samples: 11, Size: time.Second}
 
 func (b *broker) stop() {
 	require.NoError(b.t, b.Close())

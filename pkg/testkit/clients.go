@@ -1,219 +1,189 @@
 package testkit
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gregor/pkg/lifecycle"
 	"gregor/pkg/model"
 )
 
-// load is the clients of a history: writers, readers, one that asks for the
-// ends of logs, one that commits offsets.
-type load struct {
-	t          testing.TB
-	h          *History
-	seeds      []string
-	topic      string
-	partitions int32
-	writing    *lifecycle.Group
-	others     *lifecycle.Group
-	pace       time.Duration // between two records of a writer
+// Deadline is a context that is long enough for what is expected to work.
+func Deadline(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
 }
 
-// client is a client that finds out quickly when something has changed.
-func (l *load) client(options ...kgo.Opt) *kgo.Client {
-	l.t.Helper()
-	c, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(l.seeds...), kgo.MetadataMinAge(100 * time.Millisecond), kgo.MetadataMaxAge(2 * time.Second),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
-		kgo.RequestTimeoutOverhead(2 * time.Second), kgo.DialTimeout(time.Second), kgo.UnknownTopicRetries(-1),
-		kgo.ConsiderMissingTopicDeletedAfter(10 * time.Minute),
-	}, options...)...)
-	require.NoError(l.t, err)
-	l.t.Cleanup(c.Close)
-	return c
-}
-
-// write starts a writer with acks=all, which writes to all partitions in a
-// random order until the load is stopped; what is under way then is
-// finished. An idempotent one's records are there once and in order.
-func (l *load) write(writer int, idempotent bool, random *rand.Rand) {
-	options := []kgo.Opt{kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProduceRequestTimeout(2 * time.Second),
-		kgo.MaxBufferedRecords(200), kgo.ProducerLinger(0)}
-	if idempotent {
-		l.h.Exact(writer)
-	} else {
-		options = append(options, kgo.DisableIdempotentWrite())
-	}
-	c := l.client(options...)
-	l.writing.Go(fmt.Sprintf("writer %d", writer), func(ctx context.Context) error {
-		for seq := int64(1); ctx.Err() == nil; seq++ {
-			id := RecordID{writer, seq}
-			record := &kgo.Record{Topic: l.topic, Partition: random.Int32N(l.partitions), Value: id.Payload()}
-			c.Produce(context.Background(), record, func(r *kgo.Record, err error) {
-				if err == nil {
-					l.h.Acked(id, model.TopicPartition{Topic: r.Topic, Partition: r.Partition}, r.Offset)
-				}
-			})
-			wait(ctx, l.pace)
-		}
-		ending, cancel := context.WithTimeout(context.Background(), healingMax)
-		defer cancel()
-		if err := c.Flush(ending); err != nil {
-			l.h.Problem("writer %d: %d records are neither acknowledged nor refused after %s", writer, c.BufferedProduceRecords(), healingMax)
-		}
-		return nil
-	})
-}
-
-// wait waits for a time or the end of ctx.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// read starts a reader of all partitions, from their beginning on.
-func (l *load) read(name string, options ...kgo.Opt) {
-	from := map[int32]kgo.Offset{}
-	for p := range l.partitions {
-		from[p] = kgo.NewOffset().At(0)
-	}
-	c := l.client(append([]kgo.Opt{kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.topic: from}),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(250 * time.Millisecond)}, options...)...)
-	l.others.Go(name, func(ctx context.Context) error {
-		for ctx.Err() == nil {
-			c.PollFetches(ctx).EachPartition(func(p kgo.FetchTopicPartition) { l.took(c, name, p) })
-		}
-		return nil
-	})
-}
-
-// took enters what a reader was given. A leader of the past may tell it that
-// there is nothing where it is: then it asks again.
-func (l *load) took(c *kgo.Client, name string, p kgo.FetchTopicPartition) {
-	tp := model.TopicPartition{Topic: p.Topic, Partition: p.Partition}
-	for _, r := range p.Records {
-		l.h.Read(name, tp, r.Offset, r.Value)
-	}
-	var lost *kgo.ErrDataLoss
-	if errors.As(p.Err, &lost) || errors.Is(p.Err, kerr.OffsetOutOfRange) {
-		next := kgo.NewOffset().At(l.h.Position(name, tp) + 1)
-		c.RemoveConsumePartitions(map[string][]int32{p.Topic: {p.Partition}})
-		c.AddConsumePartitions(map[string]map[int32]kgo.Offset{p.Topic: {p.Partition: next}})
-	}
-}
-
-// watchEnds asks for the ends of the partitions again and again.
-func (l *load) watchEnds(name string) {
-	admin := kadm.NewClient(l.client(kgo.RequestRetries(0)))
-	l.others.Go(name, func(ctx context.Context) error {
-		for ; ctx.Err() == nil; wait(ctx, 20*time.Millisecond) {
-			asking, cancel := context.WithTimeout(ctx, 3*time.Second)
-			ends, _ := admin.ListEndOffsets(asking, l.topic) // who does not answer is passed over
-			cancel()
-			ends.Each(func(o kadm.ListedOffset) {
-				if o.Err == nil && o.Offset >= 0 {
-					l.h.End(name, model.TopicPartition{Topic: o.Topic, Partition: o.Partition}, model.LeaderEpoch(o.LeaderEpoch), o.Offset)
-				}
-			})
-		}
-		return nil
-	})
-}
-
-// commit commits rising offsets of a group without members.
-func (l *load) commit(group string) {
-	admin := kadm.NewClient(l.client(kgo.RequestRetries(0)))
-	tp := model.TopicPartition{Topic: l.topic}
-	l.others.Go(group, func(ctx context.Context) error {
-		for offset := int64(1); ctx.Err() == nil; offset++ {
-			var offsets kadm.Offsets
-			offsets.AddOffset(tp.Topic, tp.Partition, offset, -1)
-			l.h.Committing(group, tp, offset)
-			asking, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-			answer, err := admin.CommitOffsets(asking, group, offsets)
-			cancel()
-			if one, found := answer.Lookup(tp.Topic, tp.Partition); err == nil && found && one.Err == nil {
-				l.h.Committed(group, tp, offset)
-			}
-			wait(ctx, 20*time.Millisecond)
-		}
-		return nil
-	})
-}
-
-// finish stops the writers, lets them finish what is under way, and the
-// others.
-func (l *load) finish() {
-	l.writing.Close() //nolint:errcheck // they return none
-	l.others.Close()  //nolint:errcheck // they return none
-}
-
-// readAll reads the partitions from their beginning to their end.
-func (l *load) readAll(admin *kadm.Client) {
-	l.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	ends, err := admin.ListEndOffsets(ctx, l.topic)
-	require.NoError(l.t, err)
-	require.NoError(l.t, ends.Error())
-	values := make([][]FinalRecord, l.partitions)
-	from, left := map[int32]kgo.Offset{}, 0
-	for p := range l.partitions {
-		end, found := ends.Lookup(l.topic, p)
-		require.True(l.t, found)
-		left += int(end.Offset)
-		from[p] = kgo.NewOffset().At(0)
-	}
-	c := l.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.topic: from}), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
-	for left > 0 && ctx.Err() == nil {
-		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-			if int(r.Offset) != len(values[r.Partition]) {
-				l.h.Problem("the last reading of %s-%d: offset %d behind %d records", r.Topic, r.Partition, r.Offset, len(values[r.Partition]))
-			}
-			values[r.Partition] = append(values[r.Partition], FinalRecord{r.Value, r.ProducerID, r.ProducerEpoch})
-			left--
+// AwaitBrokers waits until every broker knows all.
+func (c *Cluster) AwaitBrokers() {
+	c.t.Helper()
+	for _, m := range c.Members {
+		one := kadm.NewClient(c.Client(kgo.SeedBrokers(m.Address)))
+		Eventually(c.t, "everybody knows everybody", func() bool {
+			all, err := one.ListBrokers(Deadline(c.t))
+			return err == nil && len(all) == len(c.Members)
 		})
 	}
-	require.LessOrEqual(l.t, left, 0, "the last reading does not come to the end")
-	for p := range l.partitions {
-		l.h.Final(model.TopicPartition{Topic: l.topic, Partition: p}, values[p])
-	}
 }
 
-// readOffsets compares the committed offsets with what was acknowledged.
-func (l *load) readOffsets(admin *kadm.Client, group string) {
-	l.t.Helper()
-	Eventually(l.t, "the offsets of "+group+" are told", func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		offsets, err := admin.FetchOffsets(ctx, group)
-		if err != nil {
-			return false
-		}
-		one, found := offsets.Lookup(l.topic, 0)
-		if found && one.Err != nil {
-			return false
-		}
-		at := int64(0) // what is below every offset that was committed
-		if found {
-			at = one.At
-		}
-		l.h.Offset(group, model.TopicPartition{Topic: l.topic}, at)
-		return true
+// Client is a client that knows all brokers, and is quick to ask again. It
+// ends with the test.
+func (c *Cluster) Client(options ...kgo.Opt) *kgo.Client {
+	c.t.Helper()
+	var seeds []string
+	for _, m := range c.Members {
+		seeds = append(seeds, m.Address)
+	}
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(seeds...), kgo.MetadataMinAge(50 * time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond })}, options...)...)
+	require.NoError(c.t, err)
+	c.t.Cleanup(client.Close)
+	return client
+}
+
+// Admin is a Client for administration, always the same one.
+func (c *Cluster) Admin() *kadm.Client {
+	if c.admin == nil {
+		c.admin = kadm.NewClient(c.Client())
+	}
+	return c.admin
+}
+
+// Create makes a topic with a replica on every broker, and settings in pairs
+// of name and value.
+func (c *Cluster) Create(topic string, partitions int32, settings ...string) {
+	c.t.Helper()
+	configs := map[string]*string{}
+	for i := 0; i < len(settings); i += 2 {
+		configs[settings[i]] = &settings[i+1]
+	}
+	created, err := c.Admin().CreateTopic(Deadline(c.t), partitions, int16(len(c.Members)), configs, topic)
+	require.NoError(c.t, err)
+	require.NoError(c.t, created.Err)
+}
+
+// Partition is what the cluster says of a partition, once somebody answers.
+func (c *Cluster) Partition(topic string, partition int32) kadm.PartitionDetail {
+	c.t.Helper()
+	var found kadm.TopicDetails
+	Eventually(c.t, "somebody tells of "+topic, func() bool {
+		var err error
+		found, err = c.Admin().ListTopics(Deadline(c.t), topic)
+		return err == nil && found[topic].Err == nil
 	})
+	return found[topic].Partitions[partition]
+}
+
+// AwaitISR waits until a partition has a leader and so many replicas in sync.
+func (c *Cluster) AwaitISR(topic string, partition int32, size int) {
+	c.t.Helper()
+	Eventually(c.t, fmt.Sprintf("%d replicas of %s-%d are in sync", size, topic, partition), func() bool {
+		p := c.Partition(topic, partition)
+		return len(p.ISR) == size && p.Leader >= 0
+	})
+}
+
+// RequireSameFiles waits until all replicas of a partition are the same, byte
+// for byte.
+func (c *Cluster) RequireSameFiles(topic string, partition int32) {
+	c.t.Helper()
+	Eventually(c.t, fmt.Sprintf("the replicas of %s-%d are the same", topic, partition), func() bool {
+		first := c.logBytes(0, topic, partition)
+		for id := range c.Members {
+			if !bytes.Equal(first, c.logBytes(id, topic, partition)) {
+				return false
+			}
+		}
+		return len(first) > 0
+	})
+}
+
+func (c *Cluster) logBytes(id int, topic string, partition int32) []byte {
+	dir := filepath.Join(c.Members[id].Dir, model.TopicPartition{Topic: topic, Partition: partition}.String())
+	files, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	require.NoError(c.t, err)
+	slices.Sort(files)
+	var all []byte
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		require.NoError(c.t, err)
+		all = append(all, content...)
+	}
+	return all
+}
+
+// Writer produces one record after another, and remembers which of them were
+// acknowledged.
+type Writer struct {
+	group *lifecycle.Group
+
+	mu    sync.Mutex
+	acked []string
+}
+
+// StartWriter begins to produce to a topic with acks=all; it ends with the
+// test.
+func (c *Cluster) StartWriter(topic string) *Writer {
+	w := &Writer{group: lifecycle.NewGroup(context.Background())}
+	client := c.Client(kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.ProduceRequestTimeout(5*time.Second))
+	w.group.Go("writer", func(ctx context.Context) error {
+		for i := 0; ctx.Err() == nil; i++ {
+			value := fmt.Sprintf("%s-%d", topic, i)
+			if client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte(value)}).FirstErr() == nil {
+				w.mu.Lock()
+				w.acked = append(w.acked, value)
+				w.mu.Unlock()
+			}
+		}
+		return nil
+	})
+	c.t.Cleanup(func() { w.End() })
+	return w
+}
+
+// End stops producing and returns what was acknowledged.
+func (w *Writer) End() []string {
+	w.group.Close() //nolint:errcheck // its goroutine returns none
+	return w.acked
+}
+
+// More waits until that many more records were acknowledged.
+func (w *Writer) More(t testing.TB, n int) {
+	t.Helper()
+	w.mu.Lock()
+	want := len(w.acked) + n
+	w.mu.Unlock()
+	Eventually(t, fmt.Sprintf("%d more records are acknowledged", n), func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.acked) >= want
+	})
+}
+
+// RequireAll reads the topic until every acknowledged record was seen.
+func (c *Cluster) RequireAll(topic string, acked []string) {
+	c.t.Helper()
+	missing := map[string]bool{}
+	for _, value := range acked {
+		missing[value] = true
+	}
+	client := c.Client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for len(missing) > 0 && ctx.Err() == nil {
+		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) { delete(missing, string(r.Value)) })
+	}
+	require.Empty(c.t, missing, "acknowledged records are lost")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // Cluster is a ZooKeeper and several brokers in this process, each reachable
@@ -18,6 +19,9 @@ type Cluster struct {
 	ZooKeeper string           // its address, for the tools
 	Server    *ZooKeeperServer // what is there
 	Members   []*Member        // by id, from 0
+
+	t     testing.TB
+	admin *kadm.Client // see Admin
 }
 
 // Member is a broker of a cluster. Its Broker is another one after Restart.
@@ -36,9 +40,15 @@ type Member struct {
 // StartBroker and properties.
 func StartCluster(t testing.TB, brokers int, properties map[string]string) *Cluster {
 	t.Helper()
+	return StartClusterOf(t, brokers, func(int) map[string]string { return properties })
+}
+
+// StartClusterOf is StartCluster for brokers that differ in their properties.
+func StartClusterOf(t testing.TB, brokers int, properties func(id int) map[string]string) *Cluster {
+	t.Helper()
 	server := StartZooKeeper(t, 100*time.Millisecond)
 	zooKeeper := server.Address
-	c := &Cluster{ZooKeeper: zooKeeper, Server: server}
+	c := &Cluster{ZooKeeper: zooKeeper, Server: server, t: t}
 	for id := range brokers {
 		port := FreePort(t)
 		m := &Member{t: t, cluster: c, zooKeeper: NewLink(t, zooKeeper), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}
@@ -47,7 +57,7 @@ func StartCluster(t testing.TB, brokers int, properties map[string]string) *Clus
 			"zookeeper.session.timeout.ms": "1000", "replica.lag.time.max.ms": "2000", "replica.fetch.wait.max.ms": "100",
 			"replica.fetch.backoff.ms": "100", "log.dirs": t.TempDir(), "controlled.shutdown.retry.backoff.ms": "200",
 		}
-		maps.Copy(m.properties, properties)
+		maps.Copy(m.properties, properties(id))
 		m.Broker = StartBroker(t, m.zooKeeper.Address, m.properties)
 		m.Address = m.network.Address
 		c.Members = append(c.Members, m)
@@ -68,6 +78,19 @@ func (m *Member) Kill() {
 	require.NoError(m.t, os.RemoveAll(m.Dir))
 	require.NoError(m.t, os.Rename(image, m.Dir))
 }
+
+// CutZooKeeper takes the broker's way to ZooKeeper away until MendZooKeeper.
+func (m *Member) CutZooKeeper() { m.zooKeeper.Cut() }
+
+// MendZooKeeper gives it back.
+func (m *Member) MendZooKeeper() { m.zooKeeper.Mend() }
+
+// Cut keeps everybody, the other brokers too, from reaching the broker, which
+// goes on reaching others, until Mend.
+func (m *Member) Cut() { m.network.Cut() }
+
+// Mend lets the others reach the broker again.
+func (m *Member) Mend() { m.network.Mend() }
 
 // Restart starts the broker on its directory and port.
 func (m *Member) Restart() {

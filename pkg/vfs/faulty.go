@@ -3,6 +3,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"time"
 )
 
 // Op names one kind of call for Faulty.
@@ -20,6 +21,7 @@ const (
 	OpReadDir  Op = "readdir"
 	OpStat     Op = "stat"
 	OpSyncDir  Op = "syncdir"
+	OpModTime  Op = "modtime"
 	OpLock     Op = "lock"
 )
 
@@ -93,6 +95,13 @@ func (f *faultyFS) SyncDir(name string) error {
 		return err
 	}
 	return f.inner.SyncDir(name)
+}
+
+func (f *faultyFS) SetModTime(name string, t time.Time) error {
+	if err := f.check(OpModTime, name); err != nil {
+		return err
+	}
+	return f.inner.SetModTime(name, t)
 }
 
 func (f *faultyFS) Lock(name string) (io.Closer, error) {

@@ -82,7 +82,30 @@ func survivingNames(n *memNode, survive func() bool) map[string]*memNode {
 			kept[name], placed[node] = node, true
 		}
 	}
+	keepRenamed(n, kept, placed)
 	return kept
+}
+
+// keepRenamed gives a node that was renamed and has lost both names one of
+// them back, for a rename is atomic.
+func keepRenamed(n *memNode, kept map[string]*memNode, placed map[*memNode]bool) {
+	before := map[*memNode]string{}
+	for name, node := range n.syncedNames {
+		before[node] = name
+	}
+	for _, name := range sortedKeys(n.names, nil) {
+		node := n.names[name]
+		old, moved := before[node]
+		if !moved || placed[node] {
+			continue
+		}
+		for _, free := range []string{name, old} {
+			if kept[free] == nil {
+				kept[free], placed[node] = node, true
+				break
+			}
+		}
+	}
 }
 
 func survivingBytes(n *memNode, survive func() bool) []byte {
@@ -280,6 +303,18 @@ func (m *Mem) SyncDir(name string) error {
 	for child, n := range node.names {
 		node.syncedNames[child] = n
 	}
+	return nil
+}
+
+// SetModTime implements FS.
+func (m *Mem) SetModTime(name string, t time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, node, _ := m.find(name)
+	if node == nil {
+		return pathError("chtimes", name, fs.ErrNotExist)
+	}
+	node.modified = t
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // File is an open file. Every method is safe for concurrent use.
@@ -41,6 +42,8 @@ type FS interface {
 	ReadDir(name string) ([]fs.DirEntry, error) // sorted by name
 	Stat(name string) (fs.FileInfo, error)
 	SyncDir(name string) error
+	// SetModTime says when a file was last written.
+	SetModTime(name string, t time.Time) error
 	// Lock creates the file if needed and holds it exclusively against other
 	// processes and other calls in this one. ErrLocked when it is held.
 	Lock(name string) (io.Closer, error)

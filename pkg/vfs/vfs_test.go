@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -51,6 +52,11 @@ func TestFiles(t *testing.T) {
 		info, err := f.Stat()
 		require.NoError(t, err)
 		require.EqualValues(t, 8, info.Size())
+		require.NoError(t, fsys.SetModTime(path, time.UnixMilli(1600000000123)))
+		info, err = fsys.Stat(path)
+		require.NoError(t, err)
+		require.EqualValues(t, 1600000000123, info.ModTime().UnixMilli())
+		require.ErrorIs(t, fsys.SetModTime(path+".none", time.UnixMilli(1)), fs.ErrNotExist)
 
 		// Renamed and removed, an open file stays readable.
 		require.NoError(t, fsys.Rename(path, path+".b"))
@@ -143,7 +149,7 @@ func TestCrashForgetsWhatIsNotSynced(t *testing.T) {
 	// Whatever survives, a renamed file is under one name or the other.
 	for seed := range uint64(50) {
 		c := m.CrashClone(rand.New(rand.NewPCG(seed, 1)))
-		require.False(t, Exists(c, "/d/renamed") && Exists(c, "/d/other"))
+		require.NotEqual(t, Exists(c, "/d/renamed"), Exists(c, "/d/other"), "a rename is atomic")
 		data, err := ReadFile(c, "/d/kept", 100)
 		require.NoError(t, err)
 		require.Contains(t, []string{"old", "newer", "new", "old\x00\x00"}, string(data))
@@ -155,7 +161,7 @@ func TestCrashForgetsWhatIsNotSynced(t *testing.T) {
 
 func TestFaultsAreInjected(t *testing.T) {
 	boom := errors.New("boom")
-	for _, op := range []Op{OpOpen, OpRead, OpWrite, OpTruncate, OpSync, OpMkdir, OpRename, OpRemove, OpReadDir, OpStat, OpSyncDir, OpLock} {
+	for _, op := range []Op{OpOpen, OpRead, OpWrite, OpTruncate, OpSync, OpMkdir, OpRename, OpRemove, OpReadDir, OpStat, OpSyncDir, OpModTime, OpLock} {
 		m := NewMem()
 		require.NoError(t, m.MkdirAll("/d", 0o755))
 		armed := false
@@ -177,7 +183,7 @@ func TestFaultsAreInjected(t *testing.T) {
 		_, lockErr := f.Lock("/d/l")
 		errs := map[Op]error{OpOpen: openErr, OpRead: readErr, OpWrite: writeErr, OpTruncate: open.Truncate(4), OpSync: open.Sync(),
 			OpMkdir: f.MkdirAll("/e", 0o755), OpRename: f.Rename("/d/a", "/d/a"), OpReadDir: dirErr, OpStat: statErr,
-			OpSyncDir: f.SyncDir("/d"), OpLock: lockErr, OpRemove: f.Remove("/d/none")}
+			OpSyncDir: f.SyncDir("/d"), OpModTime: f.SetModTime("/d/a", time.UnixMilli(1)), OpLock: lockErr, OpRemove: f.Remove("/d/none")}
 		for o, err := range errs {
 			if o == op {
 				require.ErrorIs(t, err, boom, o)
