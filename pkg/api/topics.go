@@ -9,7 +9,8 @@ import (
 )
 
 // Topics is the family of the APIs that the controller answers: CreateTopics,
-// DeleteTopics, CreatePartitions, ControlledShutdown, ElectLeaders, AlterIsr.
+// DeleteTopics, CreatePartitions, ControlledShutdown, ElectLeaders, AlterIsr,
+// AlterPartitionReassignments, ListPartitionReassignments.
 type Topics struct {
 	Admin      *admin.Topics
 	Controller ClusterController
@@ -22,6 +23,11 @@ type ClusterController interface {
 	ControlledShutdown(ctx context.Context, id model.BrokerID, epoch model.BrokerEpoch) (remaining []model.TopicPartition, err error)
 	// AlterISR writes the ISRs that a leader proposes.
 	AlterISR(ctx context.Context, id model.BrokerID, epoch model.BrokerEpoch, changes []controller.ISRChange) ([]controller.ISRResult, error)
+	// AlterReassignments starts, changes and, with nil, cancels
+	// reassignments.
+	AlterReassignments(ctx context.Context, targets map[model.TopicPartition][]model.BrokerID) (failed map[model.TopicPartition]error, err error)
+	// Reassignments lists those that run, for nil all.
+	Reassignments(ctx context.Context, of []model.TopicPartition) (map[model.TopicPartition]controller.Assignment, error)
 }
 
 // Register enters the family's handlers.
@@ -31,5 +37,7 @@ func (t *Topics) Register(r *Router) {
 	r.Handle(20, t.deleteTopics())
 	r.Handle(37, t.createPartitions())
 	r.Handle(43, t.electLeaders())
+	r.Handle(45, t.alterPartitionReassignments())
+	r.Handle(46, t.listPartitionReassignments())
 	r.Handle(56, t.alterISR())
 }

@@ -26,6 +26,11 @@ type leavingCluster struct {
 
 	changes []controller.ISRChange
 	results []controller.ISRResult
+
+	targets map[model.TopicPartition][]model.BrokerID
+	refused map[model.TopicPartition]error
+	asked   []model.TopicPartition
+	running map[model.TopicPartition]controller.Assignment
 }
 
 func (l *leavingCluster) ControlledShutdown(_ context.Context, id model.BrokerID, epoch model.BrokerEpoch) ([]model.TopicPartition, error) {
@@ -36,6 +41,16 @@ func (l *leavingCluster) ControlledShutdown(_ context.Context, id model.BrokerID
 func (l *leavingCluster) AlterISR(_ context.Context, id model.BrokerID, epoch model.BrokerEpoch, changes []controller.ISRChange) ([]controller.ISRResult, error) {
 	l.id, l.epoch, l.changes = id, epoch, changes
 	return l.results, l.err
+}
+
+func (l *leavingCluster) AlterReassignments(_ context.Context, targets map[model.TopicPartition][]model.BrokerID) (map[model.TopicPartition]error, error) {
+	l.targets = targets
+	return l.refused, l.err
+}
+
+func (l *leavingCluster) Reassignments(_ context.Context, of []model.TopicPartition) (map[model.TopicPartition]controller.Assignment, error) {
+	l.asked = of
+	return l.running, l.err
 }
 
 func (l *leavingCluster) IsActive() bool { return false }

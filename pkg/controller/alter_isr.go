@@ -83,6 +83,7 @@ func (m *machine) alterISR(id model.BrokerID, epoch model.BrokerEpoch, changes [
 	if err := m.expelOffline(id, proposed, results); err != nil {
 		return nil, err
 	}
+	m.finishReassignmentsSoon(order, results)
 	list := make([]ISRResult, len(order))
 	for i, tp := range order {
 		list[i] = results[tp]
@@ -187,6 +188,17 @@ func (m *machine) announceISRs(tps []model.TopicPartition) {
 	m.sendMetadata(m.c.brokerIDs(), list)
 }
 
+// finishReassignmentsSoon looks, after the leader has its answer, whether the
+// targets of partitions are in sync now.
+func (m *machine) finishReassignmentsSoon(order []model.TopicPartition, results map[model.TopicPartition]ISRResult) {
+	changed := slices.DeleteFunc(slices.Clone(order), func(tp model.TopicPartition) bool {
+		return results[tp].Err != nil || !m.c.reassigning[tp]
+	})
+	if len(changed) > 0 {
+		m.post("PartitionReassignmentIsrChange", func() error { return m.reassignmentsCaughtUp(changed) })
+	}
+}
+
 // expelOffline takes replicas out again that came into an ISR although they
 // are gone or about to go: the leader had decided before it knew. To refuse
 // the change would not do, since a leader of 2.8 keeps what it proposed until
@@ -196,7 +208,7 @@ func (m *machine) expelOffline(leader model.BrokerID, proposed map[model.TopicPa
 	var gone []replica
 	for _, tp := range sortedPartitions(maps.Keys(proposed)) {
 		p := m.c.partition(tp)
-		if results[tp].Err != nil || m.c.toDelete[tp.Topic] {
+		if results[tp].Err != nil || m.c.beingDeleted(tp.Topic) {
 			continue
 		}
 		for _, id := range p.leader.ISR {

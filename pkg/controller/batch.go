@@ -32,6 +32,7 @@ type batch struct {
 	updateBrokers map[model.BrokerID]bool
 	updates       map[model.TopicPartition]metadataUpdate
 	stops         map[model.BrokerID]map[model.TopicPartition]stopReplica
+	stopAnyway    bool // replicas are stopped whatever leader epoch they know
 }
 
 // leaderAndISR is a partition's part of a LeaderAndIsr request.
@@ -108,6 +109,7 @@ func (b *batch) stop(to model.BrokerID, p *partition, del bool) {
 	switch {
 	case b.m.c.toDelete[p.Topic]:
 		epoch = model.EpochDuringDelete
+	case b.stopAnyway:
 	case p.leader != nil:
 		epoch = p.leader.LeaderEpoch
 	}

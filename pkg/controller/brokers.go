@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -91,6 +92,12 @@ func (m *machine) brokersUp(ids []model.BrokerID, from map[model.BrokerID]model.
 	if err := m.tryOnline(); err != nil {
 		return err
 	}
+	err := m.resumeReassignments(func(p *partition) bool {
+		return slices.ContainsFunc(p.target(), func(id model.BrokerID) bool { return slices.Contains(ids, id) })
+	})
+	if err != nil {
+		return err
+	}
 	waiting := map[string]bool{}
 	for _, r := range replicas {
 		if m.c.toDelete[r.partition.Topic] {
@@ -142,14 +149,14 @@ func (m *machine) brokersDown(ids []model.BrokerID) error {
 func (m *machine) replicasOffline(list []replica) error {
 	var deleting, rest []replica
 	for _, r := range list {
-		if m.c.toDelete[r.partition.Topic] {
+		if m.c.beingDeleted(r.partition.Topic) {
 			deleting = append(deleting, r)
 		} else {
 			rest = append(rest, r)
 		}
 	}
 	leaderless := m.c.selectPartitions(func(p *partition) bool {
-		return p.leader != nil && !m.c.isOnline(p.leader.Leader, p.TopicPartition) && !m.c.toDelete[p.Topic]
+		return p.leader != nil && !m.c.isOnline(p.leader.Leader, p.TopicPartition) && !m.c.beingDeleted(p.Topic)
 	})
 	if _, err := m.movePartitions(leaderless, OfflinePartition, ""); err != nil {
 		return err

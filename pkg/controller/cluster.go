@@ -63,18 +63,6 @@ var replicaMayBecome = map[ReplicaState][]ReplicaState{
 	NonExistentReplica:        {ReplicaDeletionSuccessful},
 }
 
-// Assignment is where a partition is to live. Adding and Removing are not
-// empty while it is being reassigned.
-type Assignment struct {
-	Replicas, Adding, Removing []model.BrokerID
-}
-
-// String is Kafka's form in log lines.
-func (a Assignment) String() string {
-	return fmt.Sprintf("ReplicaAssignment(replicas=%s, addingReplicas=%s, removingReplicas=%s)",
-		join(a.Replicas), join(a.Adding), join(a.Removing))
-}
-
 // LeaderISR is who leads a partition and who is in sync: the content of its
 // state znode with the znode's version.
 type LeaderISR struct {
@@ -145,7 +133,8 @@ func (r replica) String() string {
 // the event loop.
 //
 // Invariants: ineligible and deletionBegun hold only topics of toDelete; names
-// has exactly the ids of topics.
+// has exactly the ids of topics; reassigning holds partitions of topics, and
+// among them all whose assignment has adding or removing replicas.
 type cluster struct {
 	epoch        model.ControllerEpoch
 	brokers      map[model.BrokerID]model.Broker // live and shutting down
@@ -153,6 +142,7 @@ type cluster struct {
 	topics       map[string]*topic
 	names        map[model.TopicID]string // of the topics that have an id
 	offlineDirs  map[model.BrokerID]map[model.TopicPartition]bool
+	reassigning  map[model.TopicPartition]bool
 
 	toDelete      map[string]bool
 	deletionBegun map[string]bool
@@ -166,6 +156,7 @@ func newCluster() *cluster {
 		topics:        map[string]*topic{},
 		names:         map[model.TopicID]string{},
 		offlineDirs:   map[model.BrokerID]map[model.TopicPartition]bool{},
+		reassigning:   map[model.TopicPartition]bool{},
 		toDelete:      map[string]bool{},
 		deletionBegun: map[string]bool{},
 		ineligible:    map[string]string{},
@@ -207,7 +198,26 @@ func (c *cluster) addPartition(t *topic, number int32, a Assignment) *partition 
 		t.partitions[number] = p
 	}
 	p.Assignment = a
+	if a.InProgress() {
+		c.reassigning[p.TopicPartition] = true
+	}
 	return p
+}
+
+// beingDeleted reports whether the topic is to be deleted and nothing holds
+// that up for which its partitions have to work.
+func (c *cluster) beingDeleted(topic string) bool {
+	return c.toDelete[topic] && !c.isReassigning(topic)
+}
+
+// isReassigning reports whether a partition of the topic is reassigned.
+func (c *cluster) isReassigning(topic string) bool {
+	for tp := range c.reassigning {
+		if tp.Topic == topic {
+			return true
+		}
+	}
+	return false
 }
 
 // addTopic enters a topic without partitions.
@@ -224,6 +234,9 @@ func (c *cluster) addTopic(name string, id model.TopicID) *topic {
 func (c *cluster) forget(name string) {
 	if t := c.topics[name]; t != nil {
 		delete(c.names, t.id)
+		for number := range t.partitions {
+			delete(c.reassigning, model.TopicPartition{Topic: name, Partition: number})
+		}
 	}
 	delete(c.topics, name)
 	delete(c.toDelete, name)

@@ -372,6 +372,8 @@ func (c *Controller) newTenure(epoch model.ControllerEpoch, fence zkstore.Fence)
 			c.watch(t, zkstore.BrokerPath(id), "BrokerModifications "+id.String(), func() error { return t.brokerDataChanged(id) })
 		},
 		unwatchBroker: func(id model.BrokerID) { t.unwatch(zkstore.BrokerPath(id)) },
+		watchState:    func(tp model.TopicPartition) { c.watchState(t, tp) },
+		unwatchState:  func(tp model.TopicPartition) { t.unwatch(zkstore.PartitionStatePath(tp)) },
 		newTopicID:    model.NewTopicID,
 	}
 	return t
@@ -398,7 +400,22 @@ func (c *Controller) follow(t *tenure) {
 	children(zkstore.LogDirEventsPath, "LogDirEventNotification", t.logDirsFailed)
 	children(zkstore.IsrChangesPath, "IsrChangeNotification", t.isrChanged)
 	c.watch(t, zkstore.PreferredElectionPath, "ReplicaLeaderElection", t.preferredElectionRequested)
-	c.watch(t, zkstore.ReassignPath, "ZkPartitionReassignment", t.reassignmentRequested)
+	c.watch(t, zkstore.ReassignPath, "ZkPartitionReassignment", func() error {
+		_, err := t.reassignmentRequested()
+		return err
+	})
+}
+
+// watchState follows the ISR of a partition that is being reassigned. With
+// AlterIsr the controller writes it itself.
+func (c *Controller) watchState(t *tenure, tp model.TopicPartition) {
+	path := zkstore.PartitionStatePath(tp)
+	if c.opts.Versions.AlterISR || t.watches[path] != nil {
+		return
+	}
+	c.watch(t, path, "PartitionReassignmentIsrChange "+tp.String(), func() error {
+		return t.reassignmentsCaughtUp([]model.TopicPartition{tp})
+	})
 }
 
 // watch follows a znode's data.

@@ -24,7 +24,7 @@ const (
 )
 
 // initDeletion takes over the marks that a failover found.
-func (m *machine) initDeletion(marked []string, ineligible map[string]bool) error {
+func (m *machine) initDeletion(marked []string, ineligible map[string]string) error {
 	m.log.deletion.Infof("Initializing manager with initial deletions: %s, initial ineligible deletions: %s",
 		set("Set", marked), set("HashSet", sortedKeys(ineligible)))
 	if !m.settings.DeleteTopicEnable {
@@ -33,8 +33,8 @@ func (m *machine) initDeletion(marked []string, ineligible map[string]bool) erro
 	}
 	for _, name := range marked {
 		m.c.toDelete[name] = true
-		if ineligible[name] {
-			m.c.ineligible[name] = reasonOffline
+		if reason := ineligible[name]; reason != "" {
+			m.c.ineligible[name] = reason
 		}
 	}
 	return nil
@@ -74,6 +74,9 @@ func (m *machine) topicDeletions() error {
 	m.log.controller.Infof("Starting topic deletion for topics %s", strings.Join(known, ","))
 	for _, name := range known {
 		m.c.toDelete[name] = true
+		if m.c.isReassigning(name) {
+			m.haltDeletion([]string{name}, reasonReassigning)
+		}
 	}
 	return m.resumeDeletions()
 }
@@ -251,10 +254,12 @@ func (m *machine) failDeletion(list []replica) error {
 }
 
 // unhaltDeletion lets deletions go on that were waiting for something which
-// has happened now.
+// has happened now. A topic of which any partition is reassigned still waits.
 func (m *machine) unhaltDeletion(topics []string) error {
 	for _, name := range topics {
-		delete(m.c.ineligible, name)
+		if !m.c.isReassigning(name) {
+			delete(m.c.ineligible, name)
+		}
 	}
 	return m.resumeDeletions()
 }

@@ -18,6 +18,7 @@
 //	failover.go    becoming active, notifications, controlled shutdown
 //	alter_isr.go   ISRs that leaders propose (KIP-497)
 //	elect_leaders.go, preferred.go   elections that were asked for, rebalance
+//	assignment.go, reassign.go, reassign_requests.go   reassignment (KIP-455)
 //	topics.go, brokers.go, deletion.go   events by theme
 //	channels.go    one connection and queue for each broker (Sender)
 //	zk.go          Store over zkstore
@@ -31,7 +32,7 @@
 // Shutdown. Locks: queue.mu, channels.mu and channel.mu are leaves, held for
 // no call out.
 //
-// Not here: reassignment of replicas (a request for it in ZooKeeper is logged
-// and left alone), what brokers do with the requests (replica,
-// metadata), the registration of the broker (broker).
+// Not here: what brokers do with the requests (replica, metadata), throttles
+// of reassignments (configurations that replica goes by), the registration of
+// the broker (broker).
 package controller

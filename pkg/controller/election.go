@@ -13,6 +13,7 @@ type strategy string
 const (
 	electOffline            strategy = "OfflinePartitionLeaderElectionStrategy(false)"
 	electOfflineUnclean     strategy = "OfflinePartitionLeaderElectionStrategy(true)"
+	electReassign           strategy = "ReassignPartitionLeaderElectionStrategy"
 	electPreferred          strategy = "PreferredReplicaPartitionLeaderElectionStrategy"
 	electControlledShutdown strategy = "ControlledShutdownPartitionLeaderElectionStrategy"
 )
@@ -20,6 +21,7 @@ const (
 // ballot is what an election is decided by.
 type ballot struct {
 	assigned     []model.BrokerID
+	target       []model.BrokerID // of assigned, those that stay (Reassign only)
 	isr          []model.BrokerID
 	online       func(model.BrokerID) bool // live, directory not offline, not shutting down
 	shuttingDown func(model.BrokerID) bool // would be online but for that
@@ -36,12 +38,16 @@ type result struct {
 // elect chooses a leader. It reports false when no replica may lead.
 //
 // Offline takes the first assigned replica that is live and in the ISR, or if
-// that is allowed the first live one, which then is the whole ISR. Preferred
+// that is allowed the first live one, which then is the whole ISR. Reassign
+// takes the first replica of the target that is live and in the ISR. Preferred
 // takes the first assigned replica or none. ControlledShutdown takes the
 // first one in the ISR whose broker is not shutting down, and takes the
 // leaving ones out of the ISR.
 func elect(s strategy, b ballot) (result, bool) {
 	switch s {
+	case electReassign:
+		leader, ok := first(b.target, func(id model.BrokerID) bool { return b.online(id) && slices.Contains(b.isr, id) })
+		return result{leader, b.isr, b.target}, ok
 	case electPreferred:
 		if len(b.assigned) == 0 || !b.online(b.assigned[0]) || !slices.Contains(b.isr, b.assigned[0]) {
 			return result{}, false

@@ -23,6 +23,9 @@ func (m *machine) failover() error {
 		return err
 	}
 	ineligible := m.topicsWithOfflineReplicas()
+	for tp := range m.c.reassigning {
+		ineligible[tp.Topic] = reasonReassigning
+	}
 	m.log.controller.Infof("List of topics to be deleted: %s", strings.Join(marked, ","))
 	m.log.controller.Infof("List of topics ineligible for deletion: %s", strings.Join(sortedKeys(ineligible), ","))
 	m.log.controller.Infof("Initializing topic deletion manager")
@@ -40,7 +43,11 @@ func (m *machine) failover() error {
 		return err
 	}
 	m.log.controller.Infof("Ready to serve as the new controller with epoch %d", m.c.epoch)
-	if err := m.reassignmentRequested(); err != nil {
+	requested, err := m.reassignmentRequested()
+	if err != nil {
+		return err
+	}
+	if err := m.resumeReassignments(func(p *partition) bool { return !requested[p.TopicPartition] }); err != nil {
 		return err
 	}
 	if err := m.resumeDeletions(); err != nil {
@@ -117,11 +124,11 @@ func (m *machine) loadStates(list []*partition) error {
 	return nil
 }
 
-func (m *machine) topicsWithOfflineReplicas() map[string]bool {
-	found := map[string]bool{}
+func (m *machine) topicsWithOfflineReplicas() map[string]string {
+	found := map[string]string{}
 	for _, r := range replicasOf(m.c.selectPartitions(func(*partition) bool { return true })) {
 		if !m.c.isOnline(r.broker, r.partition.TopicPartition) {
-			found[r.partition.Topic] = true
+			found[r.partition.Topic] = reasonOffline
 		}
 	}
 	return found
@@ -163,16 +170,6 @@ func (m *machine) startPartitions() error {
 	return m.tryOnline()
 }
 
-// reassignmentRequested looks for a reassignment that a tool asked for
-// through ZooKeeper, and says that it stays where it is.
-func (m *machine) reassignmentRequested() error {
-	found, err := m.store.ReassignmentRequested()
-	if found {
-		m.log.controller.Warnf("/admin/reassign_partitions asks for a reassignment, which this controller does not carry out; the node is left as it is. No partition is moved.")
-	}
-	return err
-}
-
 // logDirsFailed handles notifications of brokers that lost a log directory:
 // the answer to a LeaderAndIsr for all their replicas tells which ones.
 func (m *machine) logDirsFailed() error {
@@ -212,6 +209,9 @@ func (m *machine) isrChanged() error {
 		}
 		m.log.controller.Debugf("Sending MetadataRequest to Brokers: %s for TopicAndPartitions: %s", join(m.c.brokerIDs()), join(list))
 		m.sendMetadata(m.c.brokerIDs(), list)
+		if err := m.reassignmentsCaughtUp(names(list)); err != nil {
+			return err
+		}
 	}
 	return m.store.RemoveISRChanges(changes)
 }
@@ -224,7 +224,7 @@ func (m *machine) brokerLeaves(id model.BrokerID) ([]model.TopicPartition, error
 	m.log.controller.Debugf("All shutting down brokers: %s", join(sortedKeys(m.c.shuttingDown)))
 	m.log.controller.Debugf("Live brokers: %s", join(m.c.liveIDs()))
 	replicated := func(p *partition) bool {
-		return len(p.Replicas) > 1 && p.leader != nil && !m.c.toDelete[p.Topic] && slices.Contains(p.Replicas, id)
+		return len(p.Replicas) > 1 && p.leader != nil && !m.c.beingDeleted(p.Topic) && slices.Contains(p.Replicas, id)
 	}
 	led := m.c.selectPartitions(func(p *partition) bool { return replicated(p) && p.leader.Leader == id })
 	followed := m.c.selectPartitions(func(p *partition) bool { return replicated(p) && p.leader.Leader != id })

@@ -31,7 +31,12 @@ type machine struct {
 	watchTopic, unwatchTopic func(topic string)
 	// watchBroker and unwatchBroker follow the data of a registration.
 	watchBroker, unwatchBroker func(id model.BrokerID)
-	newTopicID                 func() model.TopicID
+	// watchState and unwatchState follow the state of a partition that is
+	// being reassigned, where leaders change ISRs in ZooKeeper themselves.
+	watchState, unwatchState func(tp model.TopicPartition)
+	newTopicID               func() model.TopicID
+
+	reassignRequest int64 // the latest /admin/reassign_partitions that was handled
 }
 
 func (m *machine) topicID(name string) model.TopicID {
@@ -258,6 +263,7 @@ func (m *machine) uncleanAllowed(list []*partition, current map[model.TopicParti
 func (m *machine) ballot(p *partition, s LeaderISR, unclean bool) ballot {
 	return ballot{
 		assigned: p.Replicas,
+		target:   p.target(),
 		isr:      s.ISR,
 		online:   func(id model.BrokerID) bool { return m.c.isOnline(id, p.TopicPartition) },
 		shuttingDown: func(id model.BrokerID) bool {
@@ -271,7 +277,7 @@ func (m *machine) ballot(p *partition, s LeaderISR, unclean bool) ballot {
 // topics that are being deleted.
 func (m *machine) tryOnline() error {
 	waiting := m.c.selectPartitions(func(p *partition) bool {
-		return (p.state == NewPartition || p.state == OfflinePartition) && !m.c.toDelete[p.Topic]
+		return (p.state == NewPartition || p.state == OfflinePartition) && !m.c.beingDeleted(p.Topic)
 	})
 	_, err := m.movePartitions(waiting, OnlinePartition, electOffline)
 	return err

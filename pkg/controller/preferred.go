@@ -90,7 +90,7 @@ func (m *machine) rebalanceLeaders() error {
 		}
 		possible := slices.DeleteFunc(away, func(p *partition) bool {
 			_, ok := elect(electPreferred, m.ballot(p, *p.leader, false))
-			return !ok
+			return !ok || len(m.c.reassigning) > 0
 		})
 		if err := m.electPreferredFor(possible, autoTriggered); err != nil {
 			return err

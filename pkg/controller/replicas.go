@@ -11,10 +11,14 @@ import (
 // moveReplicas makes replicas enter a state, broker by broker, and tells the
 // brokers. Those that may not enter it from where they are are logged.
 func (m *machine) moveReplicas(list []replica, to ReplicaState) error {
+	return m.moveReplicasBy(m.newBatch(), list, to)
+}
+
+// moveReplicasBy is moveReplicas with a batch of the caller's.
+func (m *machine) moveReplicasBy(b *batch, list []replica, to ReplicaState) error {
 	if len(list) == 0 {
 		return nil
 	}
-	b := m.newBatch()
 	byBroker := map[model.BrokerID][]replica{}
 	for _, r := range list {
 		byBroker[r.broker] = append(byBroker[r.broker], r)
@@ -61,7 +65,7 @@ func (m *machine) moveReplicasOf(id model.BrokerID, list []replica, to ReplicaSt
 		return m.offlineReplicas(id, list, b)
 	case NonExistentReplica:
 		for _, r := range list {
-			r.partition.Replicas = keep(r.partition.Replicas, func(other model.BrokerID) bool { return other != id })
+			r.partition.Assignment = r.partition.without(id)
 			m.enter(r, to)
 			delete(r.partition.replicas, id)
 		}
@@ -124,7 +128,7 @@ func (m *machine) offlineReplicas(id model.BrokerID, list []replica, b *batch) e
 		}
 		m.state.Infof("Partition %s state changed to %s after removing replica %d from the ISR as part of transition to %s",
 			p, p.leader.info(), id, OfflineReplica)
-		if !m.c.toDelete[p.Topic] {
+		if !m.c.beingDeleted(p.Topic) {
 			b.tellLeader(keep(p.Replicas, func(other model.BrokerID) bool { return other != id }), p, false)
 		}
 		m.enter(r, OfflineReplica)

@@ -89,7 +89,7 @@ type pending struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, zxid: 100}
 	w.set = settings{ID: 1, InterBrokerListener: "PLAINTEXT", DeleteTopicEnable: true, ImbalancePercentage: 10,
-		Versions: Versions{LeaderAndISR: 5, UpdateMetadata: 7, StopReplica: 3, Features: true, TopicIDs: true}}
+		Versions: Versions{LeaderAndISR: 5, UpdateMetadata: 7, StopReplica: 3, Features: true, TopicIDs: true, AlterISR: true}}
 	w.store = &memoryStore{w: w, brokers: map[model.BrokerID]model.Broker{}, topics: map[string]TopicAssignment{},
 		states: map[model.TopicPartition]LeaderISR{}, unclean: map[string]bool{}, marks: map[string]bool{}}
 	return w
@@ -126,6 +126,7 @@ func (w *world) elect() {
 	w.machine = &machine{settings: w.set, store: w.store, sender: w, log: log, state: log.stateChange(w.epoch), c: c,
 		post:       func(_ string, run func() error) { w.posted = append(w.posted, run) },
 		watchTopic: func(string) {}, unwatchTopic: func(string) {}, watchBroker: func(model.BrokerID) {}, unwatchBroker: func(model.BrokerID) {},
+		watchState: func(model.TopicPartition) {}, unwatchState: func(model.TopicPartition) {},
 		newTopicID: func() model.TopicID { w.ids++; return model.TopicID{15: w.ids} },
 	}
 }
@@ -155,6 +156,9 @@ func describeRequest(req kmsg.Request) string {
 		}
 		for _, p := range states {
 			fmt.Fprintf(&b, "; %s-%d leader %d/%d isr %v v%d replicas %v", p.Topic, p.Partition, p.Leader, p.LeaderEpoch, p.ISR, p.ZKVersion, p.Replicas)
+			if len(p.AddingReplicas)+len(p.RemovingReplicas) > 0 {
+				fmt.Fprintf(&b, " adding %v removing %v", p.AddingReplicas, p.RemovingReplicas)
+			}
 			if p.IsNew {
 				b.WriteString(" new")
 			}
@@ -201,6 +205,13 @@ func (w *world) run(words []string) {
 	require.True(w.t, ok, "no command %q", command)
 	if err := run(w, args); err != nil {
 		w.printf("error: %v", err)
+	}
+	for len(w.posted) > 0 {
+		run := w.posted[0]
+		w.posted = w.posted[1:]
+		if err := run(); err != nil {
+			w.printf("error: %v", err)
+		}
 	}
 	w.check()
 }
@@ -273,9 +284,19 @@ var commands = map[string]func(w *world, args []string) error{
 	"rebalance": func(w *world, _ []string) error {
 		return w.event(func(m *machine) error { return m.rebalanceLeaders() })
 	},
-	"reassign": func(w *world, _ []string) error {
-		w.store.reassign = true
-		return w.event(func(m *machine) error { return m.reassignmentRequested() })
+	"reassign":      reassign,
+	"reassignments": listReassignments,
+	"reassignnode": func(w *world, args []string) error { // by hand, by CMAK, by old tools
+		w.zxid++
+		w.store.reassign = &ReassignmentRequest{ID: int64(w.zxid), Targets: w.targets(args)}
+		return w.event(func(m *machine) error { _, err := m.reassignmentRequested(); return err })
+	},
+	"reassignedit": func(w *world, args []string) error { // into a node that is there
+		w.store.reassign.Targets = w.targets(args)
+		return w.event(func(m *machine) error { _, err := m.reassignmentRequested(); return err })
+	},
+	"statechange": func(w *world, args []string) error { // the watch of a state
+		return w.event(func(m *machine) error { return m.reassignmentsCaughtUp([]model.TopicPartition{w.tp(args[0])}) })
 	},
 	"fail": func(w *world, args []string) error {
 		w.store.fail = append(w.store.fail, w.tp(args[0]))
@@ -299,6 +320,8 @@ var commands = map[string]func(w *world, args []string) error{
 				w.set.DeleteTopicEnable = false
 			case "ibp=1.0":
 				w.set.Versions = Versions{LeaderAndISR: 1, UpdateMetadata: 4, StopReplica: 0}
+			case "ibp=2.4":
+				w.set.Versions = Versions{LeaderAndISR: 4, UpdateMetadata: 6, StopReplica: 2}
 			default:
 				w.t.Fatalf("config %s", a)
 			}
@@ -343,13 +366,6 @@ func answer(w *world, args []string) error {
 			p.answered(respond(p.req, whole, codeOf))
 		}
 	}
-	for len(w.posted) > 0 {
-		run := w.posted[0]
-		w.posted = w.posted[1:]
-		if err := run(); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -382,6 +398,45 @@ func respond(req kmsg.Request, whole int16, codeOf func(string, int32) int16) km
 		return resp
 	}
 	return req.ResponseKind()
+}
+
+// targets reads "a-0=1,2 a-1=cancel a-2=".
+func (w *world) targets(args []string) map[model.TopicPartition][]model.BrokerID {
+	targets := map[model.TopicPartition][]model.BrokerID{}
+	for _, arg := range args {
+		name, replicas, ok := strings.Cut(arg, "=")
+		require.True(w.t, ok, arg)
+		switch replicas {
+		case "cancel":
+			targets[w.tp(name)] = nil
+		case "":
+			targets[w.tp(name)] = []model.BrokerID{}
+		default:
+			targets[w.tp(name)] = w.list(replicas)
+		}
+	}
+	return targets
+}
+
+// reassign is "reassign a-0=2,3 a-1=cancel", through the API.
+func reassign(w *world, args []string) error {
+	failed, err := w.machine.alterReassignments(w.targets(args))
+	for _, tp := range sortedPartitions(maps.Keys(failed)) {
+		w.printf("%s: %s: %v", tp, kerr.Of(failed[tp]).Name, failed[tp])
+	}
+	return err
+}
+
+func listReassignments(w *world, args []string) error {
+	var of []model.TopicPartition
+	for _, arg := range args {
+		of = append(of, w.tp(arg))
+	}
+	running := w.machine.reassignments(of)
+	for _, tp := range sortedPartitions(maps.Keys(running)) {
+		w.printf("%s: %s", tp, running[tp])
+	}
+	return nil
 }
 
 func shutdownBroker(w *world, args []string) error {
@@ -451,8 +506,17 @@ func (w *world) check() {
 	for id, name := range c.names {
 		require.Equal(w.t, id, c.topics[name].id)
 	}
+	for tp := range c.reassigning {
+		require.NotNil(w.t, c.partition(tp), "%s is reassigned and unknown", tp)
+		require.False(w.t, c.deletionBegun[tp.Topic], "%s is reassigned while its deletion has begun", tp)
+	}
 	for name := range c.deletionBegun {
 		require.True(w.t, c.toDelete[name], "%s has begun and is not to be deleted", name)
+	}
+	for _, p := range c.selectPartitions(func(*partition) bool { return true }) {
+		require.True(w.t, !p.InProgress() || c.reassigning[p.TopicPartition], "%s has adding or removing replicas and is not known to be reassigned", p)
+		require.True(w.t, subset(p.Adding, p.Replicas) && subset(p.Removing, p.Replicas), "%s: %s", p, p.Assignment)
+		require.True(w.t, p.leader == nil || subset(p.leader.ISR, p.Replicas), "%s: ISR %v is not within %v", p, p.leader, p.Replicas)
 	}
 	for _, p := range c.selectPartitions(func(p *partition) bool { return p.state == OnlinePartition }) {
 		require.NotNil(w.t, p.leader, "%s is online without a leader", p)
@@ -553,7 +617,7 @@ type memoryStore struct {
 	unclean   map[string]bool
 	marks     map[string]bool
 	preferred []model.TopicPartition
-	reassign  bool
+	reassign  *ReassignmentRequest
 	events    []model.BrokerID
 	changes   []model.TopicPartition
 	conflict  []model.TopicPartition // the next conditional write finds another version
@@ -588,6 +652,33 @@ func (s *memoryStore) TopicAssignments(topics []string) (map[string]TopicAssignm
 func (s *memoryStore) SetTopicAssignment(topic string, a TopicAssignment) error {
 	s.topics[topic] = a
 	return s.write("write topic %s id %v partitions %v", topic, !a.ID.IsZero(), sortedKeys(a.Partitions))
+}
+
+func (s *memoryStore) UpdateTopicAssignments(topics map[string]TopicAssignment) (map[string]error, error) {
+	failed := map[string]error{}
+	for _, name := range sortedKeys(topics) {
+		now, ok := s.topics[name]
+		if !ok {
+			failed[name] = zkstore.ErrNoNode
+			continue
+		}
+		partitions := maps.Clone(now.Partitions)
+		maps.Copy(partitions, topics[name].Partitions)
+		s.topics[name] = TopicAssignment{ID: topics[name].ID, Partitions: partitions}
+		var text []string
+		for _, number := range sortedKeys(partitions) {
+			a := partitions[number]
+			one := fmt.Sprintf("%d=%s", number, join(a.Replicas))
+			if a.InProgress() {
+				one += fmt.Sprintf(" (adding %s removing %s)", join(a.Adding), join(a.Removing))
+			}
+			text = append(text, one)
+		}
+		if err := s.write("write topic %s %s", name, strings.Join(text, " ")); err != nil {
+			return nil, err
+		}
+	}
+	return failed, nil
 }
 
 func (s *memoryStore) removeTree(topic string) {
@@ -686,7 +777,22 @@ func (s *memoryStore) RemovePreferredElection() error {
 	return s.write("remove /admin/preferred_replica_election")
 }
 
-func (s *memoryStore) ReassignmentRequested() (bool, error) { return s.reassign, nil }
+func (s *memoryStore) ReassignmentRequest() (ReassignmentRequest, bool, error) {
+	if s.reassign == nil {
+		return ReassignmentRequest{}, false, nil
+	}
+	return *s.reassign, true, nil
+}
+
+func (s *memoryStore) ShortenReassignmentRequest(left map[model.TopicPartition][]model.BrokerID) error {
+	s.reassign.Targets = left
+	return s.write("write /admin/reassign_partitions %s", describeTargets(left))
+}
+
+func (s *memoryStore) RemoveReassignmentRequest() error {
+	s.reassign = nil
+	return s.write("remove /admin/reassign_partitions")
+}
 
 func (s *memoryStore) LogDirEvents() ([]string, []model.BrokerID, error) {
 	var names []string

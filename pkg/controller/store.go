@@ -13,6 +13,10 @@ type Store interface {
 	// TopicAssignments reads topics; those that are gone are absent.
 	TopicAssignments(topics []string) (map[string]TopicAssignment, error)
 	SetTopicAssignment(topic string, a TopicAssignment) error
+	// UpdateTopicAssignments writes the partitions that the assignments have
+	// and leaves others that the znodes have: those were added a moment ago.
+	// It returns the errors by topic.
+	UpdateTopicAssignments(topics map[string]TopicAssignment) (map[string]error, error)
 	// DeleteTopic removes a topic's nodes, its configuration and its mark.
 	DeleteTopic(topic string) error
 
@@ -32,7 +36,11 @@ type Store interface {
 	// there is none.
 	PreferredElection() ([]model.TopicPartition, bool, error)
 	RemovePreferredElection() error
-	ReassignmentRequested() (bool, error)
+	// ReassignmentRequest reads /admin/reassign_partitions, false when there
+	// is none. One that cannot be understood asks for nothing.
+	ReassignmentRequest() (ReassignmentRequest, bool, error)
+	ShortenReassignmentRequest(left map[model.TopicPartition][]model.BrokerID) error
+	RemoveReassignmentRequest() error
 
 	// LogDirEvents and ISRChanges read the notifications with their names.
 	LogDirEvents() (names []string, brokers []model.BrokerID, err error)
@@ -49,6 +57,13 @@ type Store interface {
 type TopicAssignment struct {
 	ID         model.TopicID // zero when the node has none
 	Partitions map[int32]Assignment
+}
+
+// ReassignmentRequest is the content of /admin/reassign_partitions. ID tells
+// one node from the next that is created in its place.
+type ReassignmentRequest struct {
+	ID      int64
+	Targets map[model.TopicPartition][]model.BrokerID
 }
 
 // Update is the outcome of a conditional write of a state. Conflict means

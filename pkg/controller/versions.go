@@ -8,6 +8,7 @@ type Versions struct {
 	LeaderAndISR, UpdateMetadata, StopReplica int16
 	Features                                  bool // the features of /feature are enabled
 	TopicIDs                                  bool // topics without an id get one
+	AlterISR                                  bool // leaders ask the controller to change an ISR
 }
 
 // VersionsFor gives what a protocol version means to the controller.
@@ -20,6 +21,7 @@ func VersionsFor(v config.Version) Versions {
 		StopReplica: pick(v, step{config.IBP_2_6_IV0, 3}, step{config.IBP_2_4_IV1, 2}, step{config.IBP_2_2_IV0, 1}),
 		Features:    v >= config.IBP_2_7_IV0,
 		TopicIDs:    v >= config.IBP_2_8_IV0,
+		AlterISR:    v >= config.IBP_2_7_IV2,
 	}
 }
 

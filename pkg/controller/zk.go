@@ -64,11 +64,24 @@ func (s *zkStore) TopicAssignments(topics []string) (map[string]TopicAssignment,
 }
 
 func (s *zkStore) SetTopicAssignment(topic string, a TopicAssignment) error {
+	return s.zk.SetTopicAssignment(s.ctx, topic, a.stored(), s.fence)
+}
+
+func (s *zkStore) UpdateTopicAssignments(topics map[string]TopicAssignment) (map[string]error, error) {
+	all := make(map[string]zkstore.TopicAssignment, len(topics))
+	for name, a := range topics {
+		all[name] = a.stored()
+	}
+	return s.zk.UpdateTopicAssignments(s.ctx, all, s.fence)
+}
+
+// stored is the form in which zkstore takes it.
+func (a TopicAssignment) stored() zkstore.TopicAssignment {
 	one := zkstore.TopicAssignment{ID: a.ID, Partitions: make(map[int32]zkstore.ReplicaAssignment, len(a.Partitions))}
 	for number, r := range a.Partitions {
 		one.Partitions[number] = zkstore.ReplicaAssignment(r)
 	}
-	return s.zk.SetTopicAssignment(s.ctx, topic, one, s.fence)
+	return one
 }
 
 func (s *zkStore) DeleteTopic(topic string) error {
@@ -160,12 +173,17 @@ func (s *zkStore) RemovePreferredElection() error {
 	return s.zk.DeletePreferredElection(s.ctx, s.fence)
 }
 
-func (s *zkStore) ReassignmentRequested() (bool, error) {
-	_, found, err := s.zk.ReassignPartitions(s.ctx)
-	if errors.Is(err, zkstore.ErrBadData) {
-		return true, s.usable(err)
-	}
-	return found, err
+func (s *zkStore) ReassignmentRequest() (ReassignmentRequest, bool, error) {
+	request, found, err := s.zk.ReassignRequest(s.ctx)
+	return ReassignmentRequest(request), found, s.usable(err)
+}
+
+func (s *zkStore) ShortenReassignmentRequest(left map[model.TopicPartition][]model.BrokerID) error {
+	return s.zk.SetReassignPartitions(s.ctx, left, s.fence)
+}
+
+func (s *zkStore) RemoveReassignmentRequest() error {
+	return s.zk.DeleteReassignPartitions(s.ctx, s.fence)
 }
 
 func (s *zkStore) LogDirEvents() ([]string, []model.BrokerID, error) {

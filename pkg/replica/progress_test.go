@@ -129,3 +129,50 @@ func TestAppendEndsWithItsContext(t *testing.T) {
 	b.Append(ctx, req)
 	require.ErrorIs(t, req.Appends[0].Err, kerr.RequestTimedOut)
 }
+
+// What a follower, or somebody who says so, cannot make a leader believe.
+func TestFetchesThatCountForNothing(t *testing.T) {
+	b := newBroker(t)
+	b.apply(leaderAndIsr(7, state{0, 1, 3, []int32{1, 2}, []int32{1, 2}}))
+	require.NoError(t, b.put(0, 1, 0, "a", "b").Err)
+	fetch := func(id model.BrokerID, offset int64, epoch model.LeaderEpoch) FetchResult {
+		fetches := []Fetch{{TopicPartition: tp(0), Offset: offset, MaxBytes: 1 << 20, LeaderEpoch: epoch, LastFetchedEpoch: -1}}
+		b.Fetch(t.Context(), &FetchParams{ReplicaID: id, LeaderOnly: true, MaxBytes: 1 << 20, Isolation: commitlog.LogEnd}, fetches)
+		defer Release(fetches)
+		return fetches[0].Result
+	}
+	for _, row := range []struct {
+		what    string
+		id      model.BrokerID
+		offset  int64
+		epoch   model.LeaderEpoch
+		err     error
+		records bool
+	}{
+		{"a broker without a replica", 7, 2, 3, nil, false},
+		{"such a broker, from the start", 7, 0, 3, nil, false},
+		{"the leader itself", 1, 0, 3, nil, false},
+		{"a follower beyond the end", 2, 3, 3, kerr.OffsetOutOfRange, false},
+		{"a follower before the start", 2, -1, 3, kerr.OffsetOutOfRange, false},
+		{"a follower of the former epoch", 2, 2, 2, kerr.FencedLeaderEpoch, false},
+		{"a follower that is ahead of this leader", 2, 2, 4, kerr.UnknownLeaderEpoch, false},
+	} {
+		r := fetch(row.id, row.offset, row.epoch)
+		if row.err != nil {
+			require.ErrorIs(t, r.Err, row.err, row.what)
+		} else {
+			require.NoError(t, r.Err, row.what)
+		}
+		require.Equal(t, row.records, r.Records.Length > 0, row.what)
+		require.Zero(t, b.logs.Get(tp(0)).HighWatermark(), row.what)
+		require.Equal(t, unknownOffset, mustPartition(t, b).remote[2].logEndOffset, row.what)
+	}
+	require.NoError(t, fetch(2, 2, 3).Err)
+	require.Equal(t, int64(2), b.logs.Get(tp(0)).HighWatermark())
+}
+
+func mustPartition(t *testing.T, b *broker) *Partition {
+	p, err := b.Partition(tp(0))
+	require.NoError(t, err)
+	return p
+}

@@ -65,6 +65,19 @@ func StartClusterOf(t testing.TB, brokers int, properties func(id int) map[strin
 	return c
 }
 
+// StopZooKeeper takes ZooKeeper away from everybody. The sessions that it has
+// live on: it knows them again when it is started.
+func (c *Cluster) StopZooKeeper() {
+	c.t.Helper()
+	c.Server.Interrupt()
+}
+
+// StartZooKeeper brings it back on its data, at its address.
+func (c *Cluster) StartZooKeeper() {
+	c.t.Helper()
+	c.Server.Repair()
+}
+
 // Kill makes the broker vanish as if its process was killed: nobody reaches
 // it or hears from it any more, its session is left to expire, and what
 // Restart finds are its files as they are at this moment.

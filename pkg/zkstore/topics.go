@@ -3,6 +3,8 @@ package zkstore
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 
 	"gregor/pkg/model"
@@ -166,6 +168,59 @@ func (s *Store) CreateTopic(ctx context.Context, topic string, a TopicAssignment
 func (s *Store) SetTopicAssignment(ctx context.Context, topic string, a TopicAssignment, fence Fence) error {
 	_, err := s.set(ctx, TopicPath(topic), encodeTopic(a), anyVersion, fence)
 	return err
+}
+
+// UpdateTopicAssignments writes the partitions of the assignments; others that
+// a znode has stay as they are, so that partitions which were added a moment
+// ago are not lost. failed has the topics that were not written, with
+// ErrNoNode those that are gone; err is ErrControllerMoved, a lost session or
+// a cancelled context.
+func (s *Store) UpdateTopicAssignments(ctx context.Context, topics map[string]TopicAssignment, fence Fence) (failed map[string]error, err error) {
+	failed = map[string]error{}
+	for names := slices.Sorted(maps.Keys(topics)); len(names) > 0; {
+		names, err = s.updateTopicsOnce(ctx, names, topics, fence, failed)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return failed, nil
+}
+
+// updateTopicsOnce returns the topics whose znode was written by another
+// meanwhile.
+func (s *Store) updateTopicsOnce(ctx context.Context, names []string, topics map[string]TopicAssignment, fence Fence, failed map[string]error) (again []string, err error) {
+	present, err := s.TopicAssignments(ctx, names)
+	if err != nil && !errors.Is(err, ErrBadData) {
+		return nil, err
+	}
+	var known []string
+	var ops []op
+	for _, name := range names {
+		now, ok := present[name]
+		if !ok {
+			if failed[name] = err; err == nil {
+				failed[name] = &Error{Code: CodeNoNode, Path: TopicPath(name)}
+			}
+			continue
+		}
+		next := TopicAssignment{ID: topics[name].ID, Partitions: maps.Clone(now.Partitions)}
+		maps.Copy(next.Partitions, topics[name].Partitions)
+		known = append(known, name)
+		ops = append(ops, fenced(fence, op{kind: opSet, path: TopicPath(name), data: encodeTopic(next), version: now.ZkVersion}))
+	}
+	results, err := s.fencedBatch(ctx, ops, fence)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range results {
+		switch {
+		case errors.Is(r.err, ErrBadVersion): // also after a write whose answer was lost: then it is written twice
+			again = append(again, known[i])
+		case r.err != nil:
+			failed[known[i]] = r.err
+		}
+	}
+	return again, nil
 }
 
 // DeleteTopicTree removes /brokers/topics/T and everything below, leaves

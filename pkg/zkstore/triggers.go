@@ -82,18 +82,32 @@ func decodeReassign(data []byte) (map[model.TopicPartition][]model.BrokerID, err
 	return targets, nil
 }
 
+// ReassignRequest is the node by which a tool asks for reassignments.
+type ReassignRequest struct {
+	ID      int64 // czxid of the node
+	Targets map[model.TopicPartition][]model.BrokerID
+}
+
+// ReassignRequest reads the node; found is false when it is absent, true
+// also together with an ErrBadData.
+func (s *Store) ReassignRequest(ctx context.Context) (request ReassignRequest, found bool, err error) {
+	data, stat, err := s.get(ctx, ReassignPath)
+	if errors.Is(err, ErrNoNode) {
+		return ReassignRequest{}, false, nil
+	}
+	if err != nil {
+		return ReassignRequest{}, false, err
+	}
+	request.ID = stat.Czxid
+	request.Targets, err = decodeReassign(data)
+	return request, true, err
+}
+
 // ReassignPartitions reads the reassignments that a tool asked for through
 // ZooKeeper; found is false when the node is absent.
 func (s *Store) ReassignPartitions(ctx context.Context) (targets map[model.TopicPartition][]model.BrokerID, found bool, err error) {
-	data, _, err := s.get(ctx, ReassignPath)
-	if errors.Is(err, ErrNoNode) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	targets, err = decodeReassign(data)
-	return targets, true, err
+	request, found, err := s.ReassignRequest(ctx)
+	return request.Targets, found, err
 }
 
 // SetReassignPartitions writes what is left to reassign; the node is created
