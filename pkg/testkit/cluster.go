@@ -87,7 +87,6 @@ type ZooKeeperServer struct {
 // StartZooKeeper starts one whose sessions last from 2 to 20 ticks.
 func StartZooKeeper(t testing.TB, tick time.Duration) *ZooKeeperServer {
 	t.Helper()
-<<<<<<< HEAD
 	z := &ZooKeeperServer{t: t, config: server.Config{
 		DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: tick, Loggers: logging.Discard(),
 	}}
@@ -119,8 +118,6 @@ func (z *ZooKeeperServer) Repair() {
 	s, err := server.Start(context.Background(), z.config)
 	require.NoError(z.t, err)
 	z.server = s
-=======
-	return startKeeper(t, tick).server.Addr()
 }
 
 // Broker is a broker in this process.
