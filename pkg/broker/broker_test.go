@@ -295,7 +295,7 @@ func TestSeveralBrokers(t *testing.T) {
 }
 
 func TestALostSessionIsReplaced(t *testing.T) {
-	zooKeeper := testkit.ZooKeeperWithTick(t, 100*time.Millisecond)
+	zooKeeper := testkit.StartZooKeeper(t, 100*time.Millisecond).Address
 	link := testkit.NewLink(t, zooKeeper)
 	b := testkit.StartBroker(t, link.Address, map[string]string{"zookeeper.session.timeout.ms": "500"})
 	produce(t, b.Address, "t", "before")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -35,9 +36,24 @@ func NewLog(t testing.TB) *Log {
 		if t.Failed() {
 			text := l.String()
 			t.Logf("log:\n%s", text[max(0, len(text)-16000):])
+			keep(t, text)
 		}
 	})
 	return l
+}
+
+// keep puts the whole of a log into the directory that GREGOR_KEEP names.
+func keep(t testing.TB, text string) {
+	dir := os.Getenv("GREGOR_KEEP")
+	if dir == "" {
+		return
+	}
+	f, err := os.CreateTemp(dir, "log-*.txt")
+	require.NoError(t, err)
+	_, err = f.WriteString(text)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	t.Logf("the whole log: %s", f.Name())
 }
 
 func (l *Log) Write(p []byte) (int, error) {
@@ -56,38 +72,52 @@ func (l *Log) String() string {
 // ZooKeeper starts the bundled ZooKeeper and returns its address.
 func ZooKeeper(t testing.TB) string {
 	t.Helper()
-	return ZooKeeperWithTick(t, 3*time.Second)
+	return StartZooKeeper(t, 3*time.Second).Address
 }
 
-// ZooKeeperWithTick starts one whose sessions last from 2 to 20 ticks.
-func ZooKeeperWithTick(t testing.TB, tick time.Duration) string {
-	t.Helper()
-	return startKeeper(t, tick).server.Addr()
-}
+// ZooKeeperServer is the bundled ZooKeeper in this process.
+type ZooKeeperServer struct {
+	Address string
 
-// keeper is a ZooKeeper that can be stopped and started again.
-type keeper struct {
 	t      testing.TB
 	config server.Config
-	server *server.Server
+	server *server.Server // nil while it is interrupted
 }
 
-func startKeeper(t testing.TB, tick time.Duration) *keeper {
-	k := &keeper{t: t, config: server.Config{DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: tick, Loggers: logging.Discard()}}
-	k.start()
-	t.Cleanup(func() { require.NoError(t, k.server.Close()) })
-	return k
+// StartZooKeeper starts one whose sessions last from 2 to 20 ticks.
+func StartZooKeeper(t testing.TB, tick time.Duration) *ZooKeeperServer {
+	t.Helper()
+	z := &ZooKeeperServer{t: t, config: server.Config{
+		DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: tick, Loggers: logging.Discard(),
+	}}
+	z.Repair()
+	z.Address = z.server.Addr()
+	_, port, err := net.SplitHostPort(z.Address)
+	require.NoError(t, err)
+	z.config.ClientPort, err = strconv.Atoi(port)
+	require.NoError(t, err)
+	t.Cleanup(z.Interrupt)
+	return z
 }
 
-func (k *keeper) start() {
-	k.t.Helper()
-	s, err := server.Start(context.Background(), k.config)
-	require.NoError(k.t, err)
-	k.server = s
-	_, port, err := net.SplitHostPort(s.Addr())
-	require.NoError(k.t, err)
-	k.config.ClientPort, err = strconv.Atoi(port)
-	require.NoError(k.t, err)
+// Interrupt ends the server; its data stay.
+func (z *ZooKeeperServer) Interrupt() {
+	z.t.Helper()
+	if z.server != nil {
+		require.NoError(z.t, z.server.Close())
+		z.server = nil
+	}
+}
+
+// Repair starts it again, on the same data and port.
+func (z *ZooKeeperServer) Repair() {
+	z.t.Helper()
+	if z.server != nil {
+		return
+	}
+	s, err := server.Start(context.Background(), z.config)
+	require.NoError(z.t, err)
+	z.server = s
 }
 
 // Broker is a broker in this process.
@@ -132,6 +162,15 @@ func (b *Broker) Stop() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(b.t, b.Shutdown(ctx))
+	})
+}
+
+// abandon ends the broker without waiting for anybody; how does not matter.
+func (b *Broker) abandon() {
+	b.stop.Do(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = b.Shutdown(ctx) // what it leaves behind is thrown away
 	})
 }
 

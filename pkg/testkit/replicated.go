@@ -16,17 +16,19 @@ import (
 // Cluster is a ZooKeeper and several brokers in this process, each reachable
 // through links that can be cut.
 type Cluster struct {
-	ZooKeeper string    // its address, for the tools
-	Members   []*Member // by id, from 0
+	ZooKeeper string           // its address, for the tools
+	Server    *ZooKeeperServer // what is there
+	Members   []*Member        // by id, from 0
 
-	t      testing.TB
-	keeper *keeper
-	admin  *kadm.Client // see Admin
+	t     testing.TB
+	admin *kadm.Client // see Admin
 }
 
 // Member is a broker of a cluster. Its Broker is another one after Restart.
 type Member struct {
 	*Broker
+	cluster    *Cluster
+	earlier    []*Log // of its former lives
 	t          testing.TB
 	properties map[string]string
 	zooKeeper  *Link // its way to ZooKeeper
@@ -44,12 +46,12 @@ func StartCluster(t testing.TB, brokers int, properties map[string]string) *Clus
 // StartClusterOf is StartCluster for brokers that differ in their properties.
 func StartClusterOf(t testing.TB, brokers int, properties func(id int) map[string]string) *Cluster {
 	t.Helper()
-	k := startKeeper(t, 100*time.Millisecond)
-	zooKeeper := k.server.Addr()
-	c := &Cluster{ZooKeeper: zooKeeper, t: t, keeper: k}
+	server := StartZooKeeper(t, 100*time.Millisecond)
+	zooKeeper := server.Address
+	c := &Cluster{ZooKeeper: zooKeeper, Server: server, t: t}
 	for id := range brokers {
 		port := FreePort(t)
-		m := &Member{t: t, zooKeeper: NewLink(t, zooKeeper), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}
+		m := &Member{t: t, cluster: c, zooKeeper: NewLink(t, zooKeeper), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}
 		m.properties = map[string]string{
 			"broker.id": strconv.Itoa(id), "listeners": Listener(port), "advertised.listeners": "PLAINTEXT://" + m.network.Address,
 			"zookeeper.session.timeout.ms": "1000", "replica.lag.time.max.ms": "2000", "replica.fetch.wait.max.ms": "100",
@@ -67,13 +69,13 @@ func StartClusterOf(t testing.TB, brokers int, properties func(id int) map[strin
 // live on: it knows them again when it is started.
 func (c *Cluster) StopZooKeeper() {
 	c.t.Helper()
-	require.NoError(c.t, c.keeper.server.Close())
+	c.Server.Interrupt()
 }
 
 // StartZooKeeper brings it back on its data, at its address.
 func (c *Cluster) StartZooKeeper() {
 	c.t.Helper()
-	c.keeper.start()
+	c.Server.Repair()
 }
 
 // Kill makes the broker vanish as if its process was killed: nobody reaches
@@ -85,7 +87,7 @@ func (m *Member) Kill() {
 	m.zooKeeper.Cut()
 	image := m.t.TempDir()
 	require.NoError(m.t, copyTree(image, m.Dir))
-	m.Stop()
+	m.abandon()
 	require.NoError(m.t, os.RemoveAll(m.Dir))
 	require.NoError(m.t, os.Rename(image, m.Dir))
 }
@@ -108,8 +110,59 @@ func (m *Member) Restart() {
 	m.t.Helper()
 	m.network.Mend()
 	m.zooKeeper.Mend()
+	m.earlier = append(m.earlier, m.Log)
 	m.Broker = StartBroker(m.t, m.zooKeeper.Address, m.properties)
 	m.Address = m.network.Address
+}
+
+// StopInOrder is Stop, with nobody there afterwards.
+func (m *Member) StopInOrder() {
+	m.Stop()
+	m.network.Down()
+}
+
+// Pause is what others see of a process that was stopped by a signal: it
+// neither hears nor answers, and its requests come late.
+func (m *Member) Pause() { m.letAll(Held) }
+
+// Resume ends Pause.
+func (m *Member) Resume() { m.letAll(Open) }
+
+func (m *Member) letAll(p Passage) {
+	m.network.Let(Anybody, p)
+	m.zooKeeper.Let(Anybody, p)
+	for _, other := range m.cluster.Members {
+		if other != m {
+			other.network.Let(int(m.ID()), p)
+		}
+	}
+}
+
+// Links are everybody's way to the member and its own to ZooKeeper.
+func (m *Member) Links() (network, zooKeeper *Link) { return m.network, m.zooKeeper }
+
+// LogDir is log.dirs.
+func (m *Member) LogDir() string { return m.Dir }
+
+// Seed is where clients reach it.
+func (m *Member) Seed() string { return m.network.Address }
+
+// Output is what it has logged in all its lives.
+func (m *Member) Output() string {
+	text := ""
+	for _, l := range m.earlier {
+		text += l.String()
+	}
+	return text + m.Log.String()
+}
+
+// Nodes are the members as a history has them.
+func (c *Cluster) Nodes() []Node {
+	var nodes []Node
+	for _, m := range c.Members {
+		nodes = append(nodes, m)
+	}
+	return nodes
 }
 
 // copyTree copies a directory whose files are written to meanwhile. A file

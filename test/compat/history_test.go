@@ -1,0 +1,161 @@
+//go:build compat
+
+package compat
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"gregor/pkg/model"
+	"gregor/pkg/testkit"
+)
+
+// historySession is zookeeper.session.timeout.ms of the brokers of a history.
+const historySession = 1500 * time.Millisecond
+
+// launch runs a broker of ours or of Apache Kafka in a history.
+func launch(k kind) testkit.Launch {
+	if k == gregor {
+		return testkit.Binary(filepath.Join(home(), "bin", "gregor"))
+	}
+	return func(t testing.TB, properties string) *exec.Cmd {
+		return exec.Command("java", javaArgs(t, k, "384m", log4j(t, "INFO", "System.out"), "kafka.Kafka", []string{properties})...)
+	}
+}
+
+func historyZooKeeper(t testing.TB) *testkit.ProcessZooKeeper {
+	t.Helper()
+	return testkit.StartProcessZooKeeper(t, testkit.ZooKeeperBinary(filepath.Join(home(), "bin", "gregor")), 100*time.Millisecond)
+}
+
+// historyNodes starts brokers of some kinds, by id from 0.
+func historyNodes(t testing.TB, zooKeeper string, properties map[string]string, kinds ...kind) []testkit.Node {
+	t.Helper()
+	var nodes []testkit.Node
+	for id, k := range kinds {
+		nodes = append(nodes, testkit.StartNode(t, id, launch(k), zooKeeper, historySession, properties))
+	}
+	return nodes
+}
+
+// Twenty faults, with librdkafka beside franz-go. Five hundred are in
+// test/soak.
+func TestHistory(t *testing.T) {
+	seed := testkit.Seed(t)
+	zk := historyZooKeeper(t)
+	nodes := historyNodes(t, zk.Address, nil, gregor, gregor, gregor)
+	testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 20, Session: historySession, Topics: true, Clients: librdkafka(t, nodes)})
+}
+
+// The same with Java brokers in the cluster.
+func TestHistoryWithJavaBrokers(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		ibp   string
+		kinds []kind
+	}{
+		{"2.8.2", "2.8", []kind{kafka28, gregor, kafka28}},
+		{"2.4 protocol", "2.4", []kind{kafka28, gregor, gregor}},
+		{"1.1 protocol", "1.1", []kind{gregor, kafka28, gregor}},
+		{"3.9.1", "2.8", []kind{gregor, kafka39, gregor}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			seed := testkit.Seed(t)
+			zk := historyZooKeeper(t)
+			nodes := historyNodes(t, zk.Address, map[string]string{"inter.broker.protocol.version": c.ibp}, c.kinds...)
+			testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 6, Session: historySession, Topics: true})
+		})
+	}
+}
+
+// librdkafkaWriter is the number of the writer that librdkafka is.
+const librdkafkaWriter = 100
+
+// librdkafka writes and reads a history in a process of its own, which prints
+// what it was told.
+func librdkafka(t testing.TB, nodes []testkit.Node) func(h *testkit.History, topic string, partitions int32) func() {
+	return func(h *testkit.History, topic string, partitions int32) func() {
+		var seeds []string
+		for _, n := range nodes {
+			seeds = append(seeds, n.Seed())
+		}
+		cmd := exec.Command(filepath.Join(cache(), "python-current", "bin", "python"), filepath.Join(home(), "test", "compat", "python", "history.py"),
+			strings.Join(seeds, ","), topic, strconv.Itoa(int(partitions)))
+		stdin, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		stdout, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		cmd.Stderr = os.Stderr
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, if all went well
+		h.Exact(librdkafkaWriter)
+		ctx, cancel := context.WithCancel(context.Background())
+		t.Cleanup(cancel)
+		var parties sync.WaitGroup
+		parties.Go(func() {
+			defer stdin.Close()
+			for seq := int64(1); ctx.Err() == nil; seq++ {
+				id := testkit.RecordID{Writer: librdkafkaWriter, Seq: seq}
+				if _, err := fmt.Fprintf(stdin, "%d %s\n", seq%int64(partitions), id.Payload()); err != nil {
+					h.Problem("librdkafka's process: %v", err)
+					return
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+		acks, reads := 0, 0
+		parties.Go(func() {
+			lines := bufio.NewScanner(stdout)
+			for lines.Scan() {
+				kind, rest, _ := strings.Cut(lines.Text(), " ")
+				switch kind {
+				case "ack", "read":
+					var tp = model.TopicPartition{Topic: topic}
+					var offset int64
+					var value string
+					if _, err := fmt.Sscanf(rest, "%d %d %s", &tp.Partition, &offset, &value); err != nil {
+						h.Problem("librdkafka's process prints %q", lines.Text())
+						continue
+					}
+					if kind == "read" {
+						reads++
+						h.Read("librdkafka", tp, offset, []byte(value))
+						continue
+					}
+					acks++
+					id, err := testkit.ParsePayload([]byte(value))
+					if err != nil {
+						h.Problem("librdkafka's process: %v", err)
+						continue
+					}
+					h.Acked(id, tp, offset)
+				case "done":
+					if rest != "0" {
+						h.Problem("librdkafka: %s records are neither acknowledged nor refused", rest)
+					}
+				default:
+					t.Logf("librdkafka: %s", lines.Text())
+				}
+			}
+		})
+		return func() {
+			cancel()
+			parties.Wait()
+			require.NoError(t, cmd.Wait())
+			t.Logf("librdkafka: %d records acknowledged, %d read", acks, reads)
+			require.NotZero(t, acks)
+			require.NotZero(t, reads)
+		}
+	}
+}
