@@ -23,29 +23,37 @@ func ReadCheckpoint(fsys vfs.FS, path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := parseCheckpoint(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return lines, nil
+	return parseCheckpoint(path, data)
 }
 
-func parseCheckpoint(data []byte) ([]string, error) {
+// parseCheckpoint's errors are Kafka's sentences.
+func parseCheckpoint(path string, data []byte) ([]string, error) {
 	if len(data) == 0 {
 		return nil, nil
 	}
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
-	if lines[0] != "0" {
-		return nil, fmt.Errorf("checkpoint of version %.20q: %w", lines[0], ErrCorrupt)
-	}
-	if len(lines) == 1 {
-		return nil, fmt.Errorf("checkpoint without a count: %w", ErrCorrupt)
+	switch version, err := strconv.ParseInt(strings.TrimSpace(lines[0]), 10, 32); {
+	case err != nil:
+		return nil, MalformedLine(path, lines[0])
+	case version != 0:
+		return nil, corruption("Unrecognized version of the checkpoint file (%s): %d", path, version)
+	case len(lines) == 1:
+		return nil, nil
 	}
 	count, err := strconv.Atoi(lines[1])
-	if err != nil || count != len(lines)-2 {
-		return nil, fmt.Errorf("checkpoint says %.20q entries and has %d: %w", lines[1], len(lines)-2, ErrCorrupt)
+	switch entries := lines[2:]; {
+	case err != nil:
+		return nil, MalformedLine(path, lines[1])
+	case count != len(entries):
+		return nil, corruption("Expected %d entries in checkpoint file (%s), but found only %d", count, path, len(entries))
+	default:
+		return entries, nil
 	}
-	return lines[2:], nil
+}
+
+// MalformedLine is the error about a line of a checkpoint file.
+func MalformedLine(path, line string) error {
+	return corruption("Malformed line in checkpoint file (%s): '%.80s'", path, line)
 }
 
 // WriteCheckpoint replaces a checkpoint file; lines are count lines, each

@@ -20,7 +20,7 @@ func FuzzCheckpoint(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lines, err := parseCheckpoint(data)
+		lines, err := parseCheckpoint("file", data)
 		if err != nil {
 			require.ErrorIs(t, err, ErrCorrupt)
 			return
@@ -40,12 +40,12 @@ func FuzzPartitionMetadata(f *testing.F) {
 	f.Add("version: 1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ")
 	f.Add("version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA")
 	f.Fuzz(func(t *testing.T, text string) {
-		id, err := parsePartitionMetadata(text)
+		id, err := parsePartitionMetadata("file", text)
 		if err != nil {
 			require.ErrorIs(t, err, ErrCorrupt)
 			return
 		}
-		again, err := parsePartitionMetadata("version: 0\ntopic_id: " + id.String())
+		again, err := parsePartitionMetadata("file", "version: 0\ntopic_id: "+id.String())
 		require.NoError(t, err)
 		require.Equal(t, id, again)
 	})

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -253,6 +254,9 @@ func (l *Log) loadSegments(files []fs.DirEntry, opts *Options) error {
 			}
 			continue
 		}
+		if err := refuseName(name); err != nil {
+			return err
+		}
 		base, ok := offsetOfName(name, logExt)
 		if !ok {
 			continue
@@ -268,6 +272,18 @@ func (l *Log) loadSegments(files []fs.DirEntry, opts *Options) error {
 	for _, s := range segments {
 		if err := l.checkIndexes(s, present, opts); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// refuseName ends the start when a segment's file has no number for a name.
+func refuseName(name string) error {
+	stem, ext, _ := strings.Cut(name, ".")
+	switch "." + ext {
+	case logExt, indexExt, timeIndexExt, txnIndexExt, snapshotExt:
+		if _, err := strconv.ParseInt(stem, 10, 64); err != nil {
+			return &Refusal{Class: "java.lang.NumberFormatException", Text: fmt.Sprintf("For input string: %q", stem), Err: ErrCorrupt}
 		}
 	}
 	return nil

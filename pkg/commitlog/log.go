@@ -141,7 +141,9 @@ func Open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	var err error
-	if l.epochs, err = openEpochs(l.place); err != nil {
+	if l.epochs, err = openEpochs(l.place); errors.Is(err, ErrCorrupt) {
+		return nil, unreadableFile("checkpoint file", l.place.path(epochFile), err)
+	} else if err != nil {
 		return nil, err
 	}
 	if err := l.followFormat(); err != nil {
@@ -211,6 +213,9 @@ func (l *Log) ParentDir() string { return filepath.Dir(l.Dir()) }
 
 // Options are the settings in force.
 func (l *Log) Options() Options { return *l.options.Load() }
+
+// Magic is the message format that is appended.
+func (l *Log) Magic() int8 { return l.options.Load().Magic() }
 
 // UpdateOptions changes the settings; those of index sizes and jitter take
 // effect with the next segment.

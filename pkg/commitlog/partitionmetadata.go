@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"gregor/pkg/model"
@@ -22,24 +23,37 @@ func readPartitionMetadata(p *place) (model.TopicID, error) {
 	if err != nil {
 		return model.TopicID{}, err
 	}
-	id, err := parsePartitionMetadata(string(data))
-	if err != nil {
-		return id, fmt.Errorf("%s: %w", p.path(partitionMetadataFile), err)
-	}
-	return id, nil
+	return parsePartitionMetadata(p.path(partitionMetadataFile), string(data))
 }
 
-func parsePartitionMetadata(text string) (model.TopicID, error) {
-	version, rest, _ := strings.Cut(text, "\n")
-	id, found := strings.CutPrefix(strings.TrimSpace(rest), "topic_id: ")
-	if strings.TrimSpace(version) != "version: 0" || !found {
-		return model.TopicID{}, fmt.Errorf("malformed partition metadata: %w", ErrCorrupt)
+func parsePartitionMetadata(path, text string) (model.TopicID, error) {
+	first, rest, _ := strings.Cut(text, "\n")
+	second, _, _ := strings.Cut(rest, "\n")
+	version, found := strings.CutPrefix(first, "version: ")
+	n, err := strconv.ParseInt(version, 10, 32)
+	if !found || err != nil {
+		return model.TopicID{}, brokenMetadata(path, corruption("Malformed line in checkpoint file (%s): '%.80s'", path, first))
+	}
+	if n != 0 {
+		return model.TopicID{}, brokenMetadata(path, corruption("Unrecognized version of partition metadata file (%s): %d", path, n))
+	}
+	id, found := strings.CutPrefix(second, "topic_id: ")
+	if !found {
+		return model.TopicID{}, brokenMetadata(path, corruption("Malformed line in checkpoint file (%s): '%.80s'", path, second))
 	}
 	topicID, err := model.ParseTopicID(id)
-	if err != nil || topicID.IsZero() {
-		return model.TopicID{}, fmt.Errorf("invalid topic id %q: %w", id, ErrCorrupt)
+	switch {
+	case err != nil:
+		return model.TopicID{}, &Refusal{Class: "java.lang.IllegalArgumentException", Text: fmt.Sprintf("%q in %s is no topic id", id, path), Err: ErrCorrupt}
+	case topicID.IsZero():
+		return model.TopicID{}, brokenMetadata(path, corruption("Invalid topic ID in partition metadata file (%s)", path))
+	default:
+		return topicID, nil
 	}
-	return topicID, nil
+}
+
+func brokenMetadata(path string, err error) error {
+	return unreadableFile("partition metadata file", path, err)
 }
 
 func writePartitionMetadata(p *place, id model.TopicID) error {

@@ -187,7 +187,7 @@ func (l *Log) scanSegment(s *segment, opts *Options) (valid int64, err error) {
 		}
 		if err != nil {
 			if errors.Is(err, ErrCorrupt) {
-				l.warn("Found invalid messages in log segment %s at byte offset %d: %s", s.path(logExt), valid, err)
+				l.segLog.Warnf("Found invalid messages in log segment %s at byte offset %d: %s.", s.path(logExt), valid, err)
 			}
 			s.setMax(maxTimestamp, maxOffset)
 			return valid, scan.diskError(err)

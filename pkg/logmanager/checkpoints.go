@@ -37,24 +37,20 @@ func readOffsets(fsys vfs.FS, path string) (offsets, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := parseOffsets(lines)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return found, nil
+	return parseOffsets(path, lines)
 }
 
-func parseOffsets(lines []string) (offsets, error) {
+func parseOffsets(path string, lines []string) (offsets, error) {
 	found := offsets{}
 	for _, line := range lines {
 		fields := strings.Fields(line)
 		if len(fields) != 3 {
-			return nil, fmt.Errorf("malformed line %.80q: %w", line, commitlog.ErrCorrupt)
+			return nil, commitlog.MalformedLine(path, line)
 		}
 		partition, err1 := strconv.ParseInt(fields[1], 10, 32)
 		offset, err2 := strconv.ParseInt(fields[2], 10, 64)
 		if err1 != nil || err2 != nil {
-			return nil, fmt.Errorf("malformed line %.80q: %w", line, commitlog.ErrCorrupt)
+			return nil, commitlog.MalformedLine(path, line)
 		}
 		found[model.TopicPartition{Topic: fields[0], Partition: int32(partition)}] = offset
 	}

@@ -72,13 +72,17 @@ func FuzzMetaProperties(f *testing.F) {
 	f.Add("#\n#date\nbroker.id=1\nversion=0\ncluster.id=g-WR2Iv4Svy1UUYAzn9m2g\n")
 	f.Add("broker.id = 1\ncluster.id:x\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if md, err := parseMetaProperties("meta.properties", text); err == nil {
-			require.GreaterOrEqual(t, md.BrokerID, int32(-1<<31))
-			return
-		} else {
+		mem := vfs.NewMem()
+		require.NoError(t, mem.MkdirAll("/a", 0o755))
+		require.NoError(t, vfs.WriteFile(mem, "/a/meta.properties", []byte(text)))
+		md, _, offline, err := ReadBrokerMetadata(mem, []string{"/a"})
+		require.Empty(t, offline)
+		if err != nil {
 			var broken *FatalError
 			require.ErrorAs(t, err, &broken)
+			return
 		}
+		require.NoError(t, WriteBrokerMetadata(mem, []string{"/a"}, *md))
 	})
 }
 
@@ -86,7 +90,7 @@ func FuzzOffsets(f *testing.F) {
 	f.Add("t 0 5")
 	f.Add("a b c")
 	f.Fuzz(func(t *testing.T, line string) {
-		o, err := parseOffsets([]string{line})
+		o, err := parseOffsets("file", []string{line})
 		if err != nil {
 			require.ErrorIs(t, err, commitlog.ErrCorrupt)
 			return
@@ -332,7 +336,7 @@ func TestDeletionIsTakenUpAgain(t *testing.T) {
 }
 
 func TestBrokenCheckpoints(t *testing.T) {
-	for file, offline := range map[string]bool{recoveryPointFile: false, logStartFile: false, highWatermarkFile: true} {
+	for _, file := range checkpointFiles {
 		for _, text := range []string{"0\n2\nt 0 1\n", "1\n0\n", "0\n1\nt 0\n", "0\n1\nt 0 x\n", "nonsense"} {
 			fs := vfs.NewMem()
 			m := startManager(t, Options{Dirs: []string{"/a"}, FS: fs})
@@ -342,12 +346,7 @@ func TestBrokenCheckpoints(t *testing.T) {
 			require.NoError(t, m.Shutdown())
 			require.NoError(t, vfs.WriteFile(fs, filepath.Join("/a", file), []byte(text)))
 			m, err = load(Options{Dirs: []string{"/a"}, FS: fs})
-			if offline {
-				requireFatal(t, err, "org.apache.kafka.common.KafkaException", "all log dirs in /a have failed")
-			} else {
-				require.NoError(t, err)
-				require.EqualValues(t, 1, m.Get(l.Partition()).LogEndOffset())
-			}
+			requireFatal(t, err, "org.apache.kafka.common.KafkaException", "all log dirs in /a have failed")
 			m.Shutdown()
 		}
 	}

@@ -35,7 +35,11 @@ func (m *Manager) Load(ctx context.Context, topicOptions func(topic string) comm
 	reporting.Close()
 	for i, err := range errs {
 		var foreign *FatalError
+		var refused *commitlog.Refusal
 		switch {
+		case errors.As(err, &refused):
+			m.tellRefusal(refused)
+			return refused
 		case errors.As(err, &foreign) || errors.Is(err, context.Canceled):
 			return err
 		case err != nil:
@@ -46,6 +50,14 @@ func (m *Manager) Load(ctx context.Context, topicOptions func(topic string) comm
 	}
 	m.log.Infof("Loaded %d logs in %dms.", p.done.Load(), time.Since(started).Milliseconds())
 	return nil
+}
+
+// tellRefusal logs what Kafka logs of a partition that cannot be loaded.
+func (m *Manager) tellRefusal(r *commitlog.Refusal) {
+	if r.Err != nil && r.Class == "org.apache.kafka.common.errors.KafkaStorageException" {
+		m.opts.Loggers.Logger("kafka.server.LogDirFailureChannel").Errorf("%s\njava.io.IOException: %s", r.Text, r.Err)
+	}
+	m.log.Errorf("There was an error in one of the threads during logs loading: %s: %s", r.Class, r.Text)
 }
 
 // dirState is what a directory's checkpoints say.
@@ -64,6 +76,10 @@ func (m *Manager) loadDir(ctx context.Context, dir string, p *progress) error {
 	if !state.clean {
 		p.unclean.Store(true)
 	}
+	m.mu.Lock()
+	m.foundClean[dir] = state.clean
+	m.marksWithEpoch[dir] = state.withEpoch
+	m.mu.Unlock()
 	entries, err := m.fs.ReadDir(dir)
 	if err != nil {
 		return err
@@ -93,7 +109,6 @@ func (m *Manager) loadDir(ctx context.Context, dir string, p *progress) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.loaded[dir] = true
-	m.marksWithEpoch[dir] = state.withEpoch
 	return nil
 }
 
@@ -123,15 +138,17 @@ func (m *Manager) readState(dir string) (dirState, error) {
 			return state, err
 		}
 	}
-	if state.recoveryPoints, err = readOffsets(m.fs, filepath.Join(dir, recoveryPointFile)); err != nil {
-		m.log.Warnf("Error occurred while reading recovery-point-offset-checkpoint file of directory %s, resetting the recovery checkpoint to 0: %s", dir, err)
-	}
-	if state.logStarts, err = readOffsets(m.fs, filepath.Join(dir, logStartFile)); err != nil {
-		m.log.Warnf("Error occurred while reading log-start-offset-checkpoint file of directory %s, resetting to the base offset of the first segment: %s", dir, err)
-	}
-	highWatermarks, err := readOffsets(m.fs, filepath.Join(dir, highWatermarkFile))
-	if err != nil {
-		return state, err
+	// A file that cannot be read costs the directory, as in Kafka: nobody knows
+	// what else was damaged with it.
+	var highWatermarks offsets
+	for _, file := range []struct {
+		name string
+		into *offsets
+	}{{recoveryPointFile, &state.recoveryPoints}, {logStartFile, &state.logStarts}, {highWatermarkFile, &highWatermarks}, {cleanerFile, new(offsets)}} {
+		path := filepath.Join(dir, file.name)
+		if *file.into, err = readOffsets(m.fs, path); err != nil {
+			return state, fmt.Errorf("reading checkpoint file %s: %w", path, err)
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

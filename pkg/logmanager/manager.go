@@ -109,6 +109,7 @@ type Manager struct {
 	live           []string
 	offline        []string
 	loaded         map[string]bool // directories of which every log is open
+	foundClean     map[string]bool // directories that had been shut down in order
 	marksWithEpoch map[string]bool // the form of their clean mark
 	locks          map[string]io.Closer
 	highWatermarks offsets
@@ -131,7 +132,7 @@ func New(opts Options) (*Manager, error) {
 		opts: opts, fs: opts.FS, log: opts.Loggers.Logger("kafka.log.LogManager"),
 		group: lifecycle.NewGroup(context.Background()), schedule: newScheduler(), failures: make(chan dirFailure, 64),
 		logs: map[model.TopicPartition]*commitlog.Log{}, locks: map[string]io.Closer{}, loaded: map[string]bool{}, highWatermarks: offsets{},
-		marksWithEpoch: map[string]bool{}, fullSince: map[string]time.Time{},
+		foundClean: map[string]bool{}, marksWithEpoch: map[string]bool{}, fullSince: map[string]time.Time{},
 	}
 	m.Reconfigure(opts.RecoveryThreads, opts.FileDeleteDelay)
 	for _, dir := range opts.Dirs {

@@ -1,14 +1,19 @@
 package logmanager
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 
+	"gregor/pkg/config"
 	"gregor/pkg/vfs"
 )
 
@@ -16,6 +21,8 @@ import (
 type BrokerMetadata struct {
 	BrokerID  int32 // -1 when the file does not say
 	ClusterID string
+
+	version int32
 }
 
 // FatalError ends a start with the text of a Java exception, which users
@@ -42,82 +49,108 @@ const metaPropertiesFile = "meta.properties"
 // that disagree are fatal.
 func ReadBrokerMetadata(fsys vfs.FS, dirs []string) (found *BrokerMetadata, missing []string, offline map[string]error, err error) {
 	offline = map[string]error{}
+	var first map[string]string
 	var described []string
-	differ := false
+	differ, path := false, ""
 	for _, dir := range dirs {
-		md, err := readMetaProperties(fsys, dir)
-		var broken *FatalError
+		raw, err := readMetaProperties(fsys, dir)
+		var broken *config.Error
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			missing = append(missing, dir)
 			continue
 		case errors.As(err, &broken):
-			return nil, nil, nil, err
+			return nil, nil, nil, fatal(broken.Class, "%s", broken.Text)
 		case err != nil:
 			offline[dir] = err
 			continue
 		}
-		described = append(described, fmt.Sprintf("- %s -> {broker.id=%d, version=0, cluster.id=%s}\n", dir, md.BrokerID, md.ClusterID))
-		differ = differ || found != nil && *found != md
-		found = &md
+		described = append(described, fmt.Sprintf("- %s -> %s\n", dir, javaMap(raw)))
+		delete(raw, directoryID) // of newer brokers; each directory has its own
+		differ = differ || first != nil && !maps.Equal(first, raw)
+		first, path = raw, filepath.Join(dir, metaPropertiesFile)
 	}
 	if differ {
 		return nil, nil, nil, fatal("kafka.common.InconsistentBrokerMetadataException",
 			"BrokerMetadata is not consistent across log.dirs. This could happen if multiple brokers shared a log directory (log.dirs) or partial data was manually copied from another broker. Found:\n%s", strings.Join(described, ""))
 	}
-	return found, missing, offline, nil
+	if first == nil {
+		return nil, missing, offline, nil
+	}
+	md, err := interpretMetaProperties(path, first)
+	return &md, missing, offline, err
 }
 
-func readMetaProperties(fsys vfs.FS, dir string) (BrokerMetadata, error) {
+const directoryID = "directory.id"
+
+func readMetaProperties(fsys vfs.FS, dir string) (map[string]string, error) {
 	path := filepath.Join(dir, metaPropertiesFile)
 	data, err := vfs.ReadFile(fsys, path, 1<<20)
 	if err != nil {
-		return BrokerMetadata{}, err
+		return nil, err
 	}
-	return parseMetaProperties(path, string(data))
+	properties, err := config.ParseProperties(path, data)
+	if err != nil {
+		return nil, err
+	}
+	return properties.Map(), nil
 }
 
-func parseMetaProperties(path, text string) (BrokerMetadata, error) {
-	md := BrokerMetadata{BrokerID: -1}
-	version := "0"
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' || line[0] == '!' {
+func interpretMetaProperties(path string, raw map[string]string) (BrokerMetadata, error) {
+	md := BrokerMetadata{BrokerID: -1, ClusterID: raw["cluster.id"]}
+	for key, set := range map[string]func(int64){"version": func(n int64) {
+		md.version = int32(n)
+	}, "broker.id": func(n int64) { md.BrokerID = int32(n) }} {
+		text, given := raw[key]
+		if !given {
 			continue
 		}
-		at := strings.IndexAny(line, "=:")
-		if at < 0 {
-			continue
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return md, fatal("java.lang.RuntimeException", "Invalid value %q of %s in %s: a number is expected", text, key, path)
 		}
-		key, value := strings.TrimSpace(line[:at]), strings.ReplaceAll(strings.TrimSpace(line[at+1:]), `\`, "")
-		switch key {
-		case "version":
-			version = value
-		case "cluster.id":
-			md.ClusterID = value
-		case "broker.id":
-			id, err := strconv.ParseInt(value, 10, 32)
-			if err != nil {
-				return md, fatal("java.lang.RuntimeException", "Invalid value %q of broker.id in %s: a number is expected", value, path)
-			}
-			md.BrokerID = int32(id)
-		}
+		set(n)
 	}
-	if version != "0" {
-		return md, fatal("java.lang.RuntimeException", "Expected version 0, but got version %s in %s", version, path)
+	if md.version != 0 {
+		return md, fatal("java.lang.RuntimeException", "Expected version 0, but got version %d in %s", md.version, path)
 	}
 	return md, nil
 }
 
+// javaMap writes properties as java.util.Properties does, in the order in
+// which its hash table of sixteen slots is walked.
+func javaMap(properties map[string]string) string {
+	slot := func(key string) uint32 {
+		var hash uint32
+		for _, unit := range utf16.Encode([]rune(key)) {
+			hash = 31*hash + uint32(unit)
+		}
+		return (hash ^ hash>>16) & 15
+	}
+	keys := slices.SortedFunc(maps.Keys(properties), func(a, b string) int {
+		return cmp.Or(cmp.Compare(slot(a), slot(b)), cmp.Compare(a, b))
+	})
+	for i, key := range keys {
+		keys[i] = key + "=" + properties[key]
+	}
+	return "{" + strings.Join(keys, ", ") + "}"
+}
+
 // WriteBrokerMetadata writes meta.properties where it is missing or says
-// something else.
+// something else. What other brokers have added to it stays.
 func WriteBrokerMetadata(fsys vfs.FS, dirs []string, md BrokerMetadata) error {
 	for _, dir := range dirs {
-		if stored, err := readMetaProperties(fsys, dir); err == nil && stored == md {
-			continue
+		raw, err := readMetaProperties(fsys, dir)
+		if err == nil {
+			if stored, err := interpretMetaProperties(dir, raw); err == nil && stored == md {
+				continue
+			}
 		}
 		text := fmt.Sprintf("#\n#%s\nbroker.id=%d\nversion=0\ncluster.id=%s\n",
 			time.Now().Format("Mon Jan 02 15:04:05 MST 2006"), md.BrokerID, md.ClusterID)
+		if id, found := raw[directoryID]; found {
+			text += directoryID + "=" + id + "\n"
+		}
 		path := filepath.Join(dir, metaPropertiesFile)
 		if err := vfs.WriteFile(fsys, path+".tmp", []byte(text)); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)

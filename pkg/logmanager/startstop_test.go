@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -140,4 +142,79 @@ func TestNearlyFullDisksAreTold(t *testing.T) {
 	free = 5
 	m.warnOfFullDisks(now.Add(time.Hour + time.Minute))
 	require.Equal(t, 3, count(), "again when it was better meanwhile")
+}
+
+// What a refused start found clean is clean still, with and without the logs
+// that it has opened.
+func TestARefusedStartGivesTheCleanMarkBack(t *testing.T) {
+	fs := vfs.NewMem()
+	m := startManager(t, Options{Dirs: []string{"/a", "/b"}, FS: fs})
+	for p := range int32(4) {
+		l, err := m.GetOrCreate(model.TopicPartition{Topic: "t", Partition: p}, true, model.TopicID{})
+		require.NoError(t, err)
+		appendOne(t, l, "x")
+	}
+	require.NoError(t, m.Shutdown())
+	for _, c := range []struct{ name, path, text, class, want string }{
+		{"a foreign directory", "/a/foreign/x", "", "org.apache.kafka.common.KafkaException", "Found directory /a/foreign, 'foreign' is not in the form of"},
+		{"epochs that cannot be read", "/a/t-0/leader-epoch-checkpoint", "0\n5\n0 0\n", "org.apache.kafka.common.errors.KafkaStorageException", "Error while reading checkpoint file /a/t-0/leader-epoch-checkpoint"},
+		{"a topic id of another version", "/a/t-0/partition.metadata", "version: 1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ", "org.apache.kafka.common.errors.KafkaStorageException", "Error while reading partition metadata file /a/t-0/partition.metadata"},
+		{"no topic id", "/a/t-0/partition.metadata", "version: 0\ntopic_id: ?", "java.lang.IllegalArgumentException", `"?" in /a/t-0/partition.metadata is no topic id`},
+		{"a segment without a number", "/a/t-0/abc.log", "", "java.lang.NumberFormatException", `For input string: "abc"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			copied := fs.Clone()
+			require.NoError(t, copied.MkdirAll(filepath.Dir(c.path), 0o755))
+			require.NoError(t, vfs.WriteFile(copied, c.path, []byte(c.text)))
+			loggers, text := captured()
+			m, err := load(Options{Dirs: []string{"/a", "/b"}, FS: copied, Loggers: loggers})
+			var classed interface{ JavaClass() string }
+			require.ErrorAs(t, err, &classed)
+			require.Equal(t, c.class, classed.JavaClass())
+			require.ErrorContains(t, err, c.want)
+			require.NoError(t, m.Shutdown())
+			for _, dir := range []string{"/a", "/b"} {
+				require.True(t, vfs.Exists(copied, dir+"/.kafka_cleanshutdown"), text())
+			}
+			if strings.HasSuffix(c.class, "StorageException") {
+				require.Contains(t, text(), "ERROR "+c.want+"\njava.io.IOException: ")
+			}
+			require.NoError(t, copied.RemoveAll(c.path))
+			if filepath.Dir(c.path) == "/a/foreign" {
+				require.NoError(t, copied.RemoveAll("/a/foreign"))
+			}
+			m, err = load(Options{Dirs: []string{"/a", "/b"}, FS: copied})
+			require.NoError(t, err)
+			require.Len(t, m.Logs(), 4)
+			for _, l := range m.Logs() {
+				require.EqualValues(t, 1, l.LogEndOffset())
+			}
+			require.NoError(t, m.Shutdown())
+		})
+	}
+}
+
+// Properties of newer brokers stay, and do not make directories differ.
+func TestMetaPropertiesOfNewerBrokers(t *testing.T) {
+	fs := vfs.NewMem()
+	for _, dir := range []string{"/a", "/b"} {
+		require.NoError(t, fs.MkdirAll(dir, 0o755))
+		require.NoError(t, vfs.WriteFile(fs, dir+"/meta.properties", []byte("#\n#date\ncluster.id=x\ndirectory.id=id-of-"+dir[1:]+"\nversion=0\nbroker.id=3\n")))
+	}
+	md, _, _, err := ReadBrokerMetadata(fs, []string{"/a", "/b"})
+	require.NoError(t, err)
+	require.Equal(t, BrokerMetadata{BrokerID: 3, ClusterID: "x"}, *md)
+	require.NoError(t, WriteBrokerMetadata(fs, []string{"/a"}, *md))
+	text, err := vfs.ReadFile(fs, "/a/meta.properties", 1000)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(text), "#\n#date\n"), "nothing to change")
+	require.NoError(t, WriteBrokerMetadata(fs, []string{"/b"}, BrokerMetadata{BrokerID: 4, ClusterID: "x"}))
+	text, err = vfs.ReadFile(fs, "/b/meta.properties", 1000)
+	require.NoError(t, err)
+	require.True(t, strings.HasSuffix(string(text), "\nbroker.id=4\nversion=0\ncluster.id=x\ndirectory.id=id-of-b\n"), "%s", text)
+	_, _, _, err = ReadBrokerMetadata(fs, []string{"/a", "/b"})
+	requireFatal(t, err, "kafka.common.InconsistentBrokerMetadataException", "- /a -> {broker.id=3, directory.id=id-of-a, version=0, cluster.id=x}\n")
+	require.NoError(t, vfs.WriteFile(fs, "/a/meta.properties", []byte("cluster.id=\\u12")))
+	_, _, _, err = ReadBrokerMetadata(fs, []string{"/a"})
+	requireFatal(t, err, "java.lang.IllegalArgumentException", `Malformed \uxxxx encoding.`)
 }

@@ -129,13 +129,16 @@ func flushAndClose(l *commitlog.Log) error {
 	return l.Close()
 }
 
+// markClean marks a directory all of whose logs were flushed and closed. One
+// that was clean and of which a refused start has opened some logs gets its
+// mark back: the others are as they were.
 func (m *Manager) markClean(dir string) error {
-	if !m.isLoaded(dir) {
-		return nil // its logs were not opened, or not all of them
+	m.mu.Lock()
+	clean, withEpoch := m.loaded[dir] || m.foundClean[dir], m.marksWithEpoch[dir]
+	m.mu.Unlock()
+	if !clean {
+		return nil
 	}
 	m.log.Debugf("Writing clean shutdown marker at %s", dir)
-	m.mu.Lock()
-	withEpoch := m.marksWithEpoch[dir]
-	m.mu.Unlock()
 	return writeCleanMark(m.fs, dir, withEpoch)
 }

@@ -70,8 +70,10 @@ type startedOn struct {
 }
 
 var (
-	fatalLine   = regexp.MustCompile(`Fatal error during KafkaServer startup\. Prepare to shutdown \(kafka\.server\.KafkaServer\)\n(.*)`)
-	anyOrder    = regexp.MustCompile(`found in both \S+ and \S+`) // which one was first is a matter of threads
+	fatalLine = regexp.MustCompile(`Fatal error during KafkaServer startup\. Prepare to shutdown \(kafka\.server\.KafkaServer\)\n(.*)`)
+	anyOrder  = regexp.MustCompile(`found in both \S+ and \S+`) // which one was first is a matter of threads
+	// Texts of the Java library, where ours names the file.
+	ownWords    = regexp.MustCompile(`^(java\.lang\.IllegalArgumentException): (?:Input byte|Illegal base64|.* is no topic id)`)
 	offlineLine = regexp.MustCompile(`Stopping serving logs in dir (\S+)|Failed to create or validate data directory (\S+)`)
 )
 
@@ -83,7 +85,8 @@ func (d *logDirs) start(t *testing.T, k kind, from string, damage func(dir strin
 	require.NoError(t, os.CopyFS(root, os.DirFS(from)))
 	damage(root)
 	config := filepath.Join(t.TempDir(), "server.properties")
-	properties(t, config, map[string]string{"broker.id": "0", "listeners": fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", freePort(t)), "controlled.shutdown.enable": "false",
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	properties(t, config, map[string]string{"broker.id": "0", "listeners": "PLAINTEXT://" + address, "controlled.shutdown.enable": "false",
 		"log.dirs": root + "/a," + root + "/b", "zookeeper.connect": d.zk.Address, "offsets.topic.replication.factor": "1",
 		"zookeeper.session.timeout.ms": "6000"}, nil)
 	var p *process
@@ -92,7 +95,7 @@ func (d *logDirs) start(t *testing.T, k kind, from string, damage func(dir strin
 	} else {
 		p = start(t, "kafka", command{Path: "java", Args: javaArgs(t, k, "512m", log4j(t, "INFO", "System.out"), "kafka.Kafka", []string{config})})
 	}
-	var got startedOn
+	got := startedOn{}
 	eventually(t, time.Minute, "the broker starts or ends", func() bool {
 		select {
 		case <-p.done:
@@ -103,13 +106,18 @@ func (d *logDirs) start(t *testing.T, k kind, from string, damage func(dir strin
 		}
 	})
 	if got.Started {
+		d.awaitLeaders(t, address, p)
 		got.Status = p.stop()
 	} else {
 		got.Status = p.cmd.ProcessState.ExitCode()
 	}
 	output := strings.ReplaceAll(p.output(), root, "LOGS")
 	if m := fatalLine.FindStringSubmatch(output); m != nil {
-		got.Fatal = anyOrder.ReplaceAllString(m[1], "found in both directories")
+		got.Fatal, _, _ = strings.Cut(m[1], " in LOGS/a/meta.properties") // ours names the file
+		got.Fatal = anyOrder.ReplaceAllString(got.Fatal, "found in both directories")
+		if ownWords.MatchString(got.Fatal) {
+			got.Fatal = ownWords.FindStringSubmatch(got.Fatal)[1]
+		}
 	}
 	var offline []string
 	for _, m := range offlineLine.FindAllStringSubmatch(output, -1) {
@@ -121,6 +129,26 @@ func (d *logDirs) start(t *testing.T, k kind, from string, damage func(dir strin
 	got.Offline = strings.Join(offline, " ")
 	got.Files = tree(t, root)
 	return got, output
+}
+
+// awaitLeaders waits until each partition is led or was lost with its directory.
+func (d *logDirs) awaitLeaders(t *testing.T, address string, p *process) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.MetadataMinAge(10*time.Millisecond))
+	require.NoError(t, err)
+	defer client.Close()
+	eventually(t, 30*time.Second, "the partitions are led", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		topics, err := kadm.NewClient(client).ListTopics(ctx, "t")
+		led := 0
+		for _, partition := range topics["t"].Partitions {
+			if partition.Leader == 0 {
+				led++
+			}
+		}
+		return err == nil && (led == 4 || led > 0 && offlineLine.MatchString(p.output()))
+	})
 }
 
 // tree names every file below a directory, with a sum of the contents of those
@@ -239,6 +267,11 @@ var (
 		{"version 1", false, withFile("a/meta.properties", "version=1\nnode.id=0\ncluster.id=AAAAAAAAAAAAAAAAAAAAAQ\n")},
 		{"a broken escape", false, withFile("a/meta.properties", "version=0\nbroker.id=0\ncluster.id=\\u12\n")},
 		{"an id that is no number", false, withFile("a/meta.properties", "version=0\nbroker.id=zero\n")},
+		{"version 1 in both", false, func(t *testing.T, root string) {
+			for _, dir := range []string{"a", "b"} {
+				overwrite(t, filepath.Join(root, dir, "meta.properties"), "version=1\nbroker.id=0\n")
+			}
+		}},
 		{"one directory without", false, func(t *testing.T, root string) {
 			require.NoError(t, os.Remove(filepath.Join(root, "a/meta.properties")))
 		}},
@@ -276,16 +309,19 @@ var (
 			logs := logFiles(t, in(t, root, "t-0"))
 			require.NoError(t, os.WriteFile(logs[1], make([]byte, 500), 0o644))
 		}},
-		{"bytes of nothing at the end killed", true, func(t *testing.T, root string) {
-			logs := logFiles(t, in(t, root, "t-0"))
-			f, err := os.OpenFile(logs[len(logs)-1], os.O_APPEND|os.O_WRONLY, 0)
-			require.NoError(t, err)
-			_, err = f.Write(make([]byte, 100))
-			require.NoError(t, err)
-			require.NoError(t, f.Close())
-		}},
+		{"bytes of nothing at the end", false, zerosAtTheEnd},
+		{"bytes of nothing at the end killed", true, zerosAtTheEnd},
 	}
 )
+
+func zerosAtTheEnd(t *testing.T, root string) {
+	logs := logFiles(t, in(t, root, "t-0"))
+	f, err := os.OpenFile(logs[len(logs)-1], os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.Write(make([]byte, 100))
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
 
 // longIndex adds entries for records that are not there.
 func longIndex(t *testing.T, root string) {
@@ -325,8 +361,9 @@ func sideBySide(t *testing.T, d *logDirs, cases []damaged) {
 }
 
 // otherwise tells how ours ended otherwise than theirs, and which of the
-// files are others. Of a start that was refused only the records count: Kafka
-// writes its checkpoints anew then, and a clean mark into every directory.
+// files are others. Where a start was refused or a directory lost, only the
+// records count: Kafka writes its checkpoints anew then, and a clean mark into
+// every directory.
 func otherwise(theirs, ours startedOn) string {
 	var b strings.Builder
 	if theirs.Started != ours.Started || theirs.Status != ours.Status || theirs.Fatal != ours.Fatal || theirs.Offline != ours.Offline {
@@ -341,7 +378,8 @@ func otherwise(theirs, ours startedOn) string {
 		names[name] = true
 	}
 	for name := range names {
-		refused := theirs.Fatal != "" && !strings.HasSuffix(name, ".log")
+		refused := theirs.Fatal != "" && !strings.HasSuffix(name, ".log") || theirs.Offline != "" && !strings.HasSuffix(name, ".log")
+		refused = refused || strings.HasSuffix(name, ".index.swap") // which Kafka leaves for ever, and ours removes
 		if theirs.Files[name] != ours.Files[name] && !refused && !strings.Contains(name, "-delete/") {
 			fmt.Fprintf(&b, "%s: Kafka leaves %q, ours %q\n", name, theirs.Files[name], ours.Files[name])
 		}
