@@ -125,6 +125,8 @@ func (b *Broker) logOptions(t *config.Topic) commitlog.Options {
 		LogAppendTime:            t.String("message.timestamp.type") == "LogAppendTime",
 		TimestampDifferenceMaxMs: t.Long("message.timestamp.difference.max.ms"),
 		CompressionType:          t.String("compression.type"),
+		OldFormat:                commitlog.OldFormatOf(t.RecordMagic()),
+		RefuseZstd:               b.current().InterBrokerProtocol() < config.IBP_2_1_IV0,
 		ProducerIDExpirationMs:   int64(b.current().Int("transactional.id.expiration.ms")),
 	}
 }
@@ -142,17 +144,31 @@ func (b *Broker) topicSettings(topic string) replica.TopicSettings {
 }
 
 func settingsOf(t *config.Topic) replica.TopicSettings {
-	return replica.TopicSettings{MinInSyncReplicas: t.Int("min.insync.replicas"), CompressionType: t.String("compression.type")}
+	return replica.TopicSettings{MinInSyncReplicas: t.Int("min.insync.replicas"), CompressionType: t.String("compression.type"),
+		RefuseOldReaders: !t.Bool("message.downconversion.enable")}
 }
 
 // applyTopic puts the configuration of a topic in force.
 func (b *Broker) applyTopic(topic string, overrides map[string]string) {
 	b.topicConfigs.set(topic, overrides)
+	if format, given := overrides["message.format.version"]; given {
+		b.tellIgnoredFormat(topic, format)
+	}
 	parsed := b.topicConfig(topic, overrides)
 	b.logs.UpdateTopicOptions(topic, b.logOptions(parsed))
 	b.replicas.UpdateTopicSettings(topic, settingsOf(parsed))
 	b.throttleTopic(topic, parsed)
 	if _, given := overrides["unclean.leader.election.enable"]; given && parsed.Bool("unclean.leader.election.enable") {
 		b.controller.UncleanElectionEnabled(topic)
+	}
+}
+
+// tellIgnoredFormat warns of a message format that the other brokers may not
+// know, which is why it is not used (config.Topic.RecordMagic).
+func (b *Broker) tellIgnoredFormat(topic, format string) {
+	version, err := config.ParseVersion(format)
+	if protocol := b.current().InterBrokerProtocol(); err == nil && protocol < version {
+		b.log.Warnf("%sLog configuration message.format.version is ignored for `%s` because `%s` is not compatible with Kafka inter-broker protocol version `%s`",
+			b.prefix(), topic, format, b.current().String("inter.broker.protocol.version"))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"gregor/pkg/compress"
 	"gregor/pkg/kerr"
 	"gregor/pkg/model"
 	"gregor/pkg/record"
@@ -33,13 +34,14 @@ type AppendInfo struct {
 	Duplicate bool
 }
 
-// AppendAsLeader appends one batch, giving it the next offsets. The bytes are
-// stamped in place. What is wrong with them comes back as a kerr error, where
-// single records are at fault as *RecordErrors; a disk that fails is
-// KafkaStorageError.
+// AppendAsLeader appends one batch, or several plain messages of format 0 or
+// 1, giving them the next offsets. What is in the log's format and codec is
+// stamped in place, anything else is written anew. What is wrong with records
+// comes back as a kerr error, where single ones are at fault as *RecordErrors;
+// a disk that fails is KafkaStorageError.
 //
-// Hot path: allocates nothing for an uncompressed batch, copies no record,
-// one write.
+// Hot path: allocates nothing for an uncompressed batch of format 2, copies no
+// record, one write.
 func (l *Log) AppendAsLeader(records []byte, epoch model.LeaderEpoch, origin Origin) (AppendInfo, error) {
 	info, err := l.appendAsLeader(records, epoch, origin)
 	if err == nil {
@@ -50,18 +52,17 @@ func (l *Log) AppendAsLeader(records []byte, epoch model.LeaderEpoch, origin Ori
 
 func (l *Log) appendAsLeader(records []byte, epoch model.LeaderEpoch, origin Origin) (AppendInfo, error) {
 	opts := l.options.Load()
-	batch, err := l.checkSet(records, opts, origin)
-	if err != nil || batch == nil {
+	in, err := l.checkSet(records, opts, origin)
+	if err != nil || in.batches == 0 {
 		return l.nothing(), err
 	}
-	if origin == OriginClient {
-		if err := l.checkClientBatch(batch); err != nil {
+	var c checked
+	inPlace := in.first.Magic() == record.Magic && opts.Magic() == record.Magic && (in.source == in.target || in.source == compress.None && in.first.Control())
+	if inPlace {
+		if c, err = l.checkRecords(record.Batch(in.first), opts, time.Now()); err != nil {
 			return l.nothing(), err
 		}
-	}
-	c, err := l.checkRecords(batch, opts, time.Now())
-	if err != nil {
-		return l.nothing(), err
+		inPlace = !c.recount
 	}
 
 	l.mu.Lock()
@@ -69,24 +70,39 @@ func (l *Log) appendAsLeader(records []byte, epoch model.LeaderEpoch, origin Ori
 	if err := l.usable(); err != nil {
 		return l.nothing(), err
 	}
-	now := time.Now()
-	first := l.LogEndOffset()
-	if err := l.stamp(&c, first, epoch, now, opts); err != nil {
+	now, first := time.Now(), l.LogEndOffset()
+	if inPlace {
+		return l.appendAssignedLocked(c.stamp(first, epoch, now, opts), first, opts, origin, now)
+	}
+	conv := converters.Get().(*converter)
+	defer converters.Put(conv)
+	a, err := conv.assign(l, in, first, epoch, now, opts)
+	if err != nil {
 		return l.nothing(), err
 	}
-	info := AppendInfo{FirstOffset: first, LastOffset: c.batch.LastOffset(), MaxTimestamp: c.maxTimestamp, LogAppendTime: -1, Bytes: len(c.batch)}
+	return l.appendAssignedLocked(a, first, opts, origin, now)
+}
+
+// assigned is a set of batches with their offsets, in the format of the log.
+type assigned struct {
+	records []byte
+	appended
+}
+
+// appendAssignedLocked writes what has got its offsets, from first on.
+func (l *Log) appendAssignedLocked(a assigned, first int64, opts *Options, origin Origin, now time.Time) (AppendInfo, error) {
+	info := AppendInfo{FirstOffset: first, LastOffset: a.lastOffset, MaxTimestamp: a.maxTimestamp, LogAppendTime: -1, Bytes: len(a.records)}
 	if opts.LogAppendTime {
-		info.LogAppendTime = c.maxTimestamp
+		info.LogAppendTime = now.UnixMilli()
 	}
-	a := appended{lastOffset: info.LastOffset, maxTimestamp: c.maxTimestamp, offsetOfMaxTimestamp: first + int64(c.maxDelta)}
-	if err := l.epochs.assign(epoch, first); err != nil {
+	if err := l.noteEpoch(a.records); err != nil {
 		return l.nothing(), l.failOn(err)
 	}
-	if err := l.makeRoomLocked(opts, len(c.batch), first, a, now); err != nil {
+	if err := l.makeRoomLocked(opts, len(a.records), first, a.appended, now); err != nil {
 		return l.nothing(), l.failOn(err)
 	}
-	if c.batch.HasProducerID() {
-		known, repeated, err := l.producers.check(c.batch, origin)
+	if batch := record.Batch(a.records); !record.Any(batch).IsOld() && batch.HasProducerID() {
+		known, repeated, err := l.producers.check(batch, origin)
 		if err != nil {
 			return l.nothing(), err
 		}
@@ -95,11 +111,26 @@ func (l *Log) appendAsLeader(records []byte, epoch model.LeaderEpoch, origin Ori
 				LogAppendTime: known.timestamp, LogStartOffset: l.LogStartOffset(), Duplicate: true}, nil
 		}
 	}
-	if err := l.writeLocked(opts, c.batch, a); err != nil {
+	if err := l.writeLocked(opts, a.records, a.appended); err != nil {
 		return l.nothing(), l.failOn(err)
 	}
 	info.LogStartOffset = l.LogStartOffset()
 	return info, nil
+}
+
+// noteEpoch notes the leader epoch of the first batch among records that are
+// about to be written. Batches of the old formats have none: the epochs that
+// are known do not hold for what follows, and go.
+func (l *Log) noteEpoch(records []byte) error {
+	b := record.Any(records)
+	if !b.IsOld() {
+		return l.epochs.assign(model.LeaderEpoch(b.LeaderEpoch()), b.BaseOffset())
+	}
+	if _, found := l.epochs.latest(); !found {
+		return nil
+	}
+	l.warn("Clearing leader epoch cache after unexpected append with message format v%d", b.Magic())
+	return l.epochs.clear()
 }
 
 func (l *Log) nothing() AppendInfo {
@@ -134,16 +165,16 @@ func (l *Log) appendAsFollower(records []byte) (AppendInfo, error) {
 		return l.nothing(), fmt.Errorf("%s: batches from %d to %d, log end %d: %w", l.partition, f.first, f.lastOffset, end, ErrUnexpectedOffset)
 	}
 	for rest := records; len(rest) > 0; {
-		batch, next, err := record.Split(rest)
+		batch, next, err := record.SplitAny(rest)
 		if err != nil {
 			return l.nothing(), err // checked above
 		}
-		if err := l.epochs.assign(model.LeaderEpoch(batch.LeaderEpoch()), batch.BaseOffset()); err != nil {
+		if err := l.noteEpoch(batch); err != nil {
 			return l.nothing(), l.failOn(err)
 		}
 		rest = next
 	}
-	if err := l.makeRoomLocked(opts, len(records), f.first, f.appended, time.Now()); err != nil {
+	if err := l.makeRoomLocked(opts, len(records), f.rollAt(), f.appended, time.Now()); err != nil {
 		return l.nothing(), l.failOn(err)
 	}
 	if err := l.writeLocked(opts, records, f.appended); err != nil {
@@ -156,28 +187,36 @@ func (l *Log) appendAsFollower(records []byte) (AppendInfo, error) {
 // followed is what a walk over a leader's batches finds.
 type followed struct {
 	appended
-	first int64
+	first int64 // of an old message that wraps others, their last offset
+	old   bool  // so it begins
 	bytes int
+}
+
+// rollAt is an offset at or below all that is appended, for a segment that
+// begins there.
+func (f *followed) rollAt() int64 {
+	if f.old {
+		return f.lastOffset - math.MaxInt32
+	}
+	return f.first
 }
 
 func (l *Log) checkFollower(records []byte) (followed, error) {
 	f := followed{first: -1, appended: appended{lastOffset: -1, maxTimestamp: record.NoTimestamp, offsetOfMaxTimestamp: -1}}
 	for rest := records; ; {
-		batch, next, err := record.Split(rest)
+		batch, next, err := record.SplitAny(rest)
 		switch {
 		case errors.Is(err, record.ErrShort):
 			return f, nil
-		case errors.Is(err, record.ErrOldFormat):
-			return f, kerr.UnsupportedForMessageFormat.With("Message format versions 0 and 1 are not accepted for partition %s", l.partition)
 		case err != nil:
 			return f, kerr.CorruptMessage.With("%s: %s", l.partition, err)
 		case !batch.Valid():
 			return f, kerr.CorruptMessage.With("Record is corrupt (stored crc = %d) in topic partition %s.", batch.CRC(), l.partition)
-		case batch.LastOffsetDelta() < 0 || batch.BaseOffset() <= f.lastOffset:
+		case batch.LastOffset() < batch.BaseOffset() || batch.BaseOffset() <= f.lastOffset:
 			return f, fmt.Errorf("%s: batch from %d to %d follows offset %d: %w", l.partition, batch.BaseOffset(), batch.LastOffset(), f.lastOffset, ErrUnexpectedOffset)
 		}
 		if f.bytes == 0 {
-			f.first = batch.BaseOffset()
+			f.first, f.old = batch.BaseOffset(), batch.IsOld()
 		}
 		f.bytes += len(batch)
 		f.lastOffset = batch.LastOffset()
@@ -225,12 +264,14 @@ func (l *Log) writeLocked(opts *Options, records []byte, a appended) error {
 // those that were written.
 func (l *Log) noteProducersLocked(s *segment, records []byte, position int64) error {
 	for len(records) > 0 {
-		batch, rest, err := record.Split(records)
+		batch, rest, err := record.SplitAny(records)
 		if err != nil {
 			return err // checked before
 		}
-		if err := l.noteProducerLocked(s, batch, position); err != nil {
-			return err
+		if !batch.IsOld() {
+			if err := l.noteProducerLocked(s, record.Batch(batch), position); err != nil {
+				return err
+			}
 		}
 		position += int64(len(batch))
 		records = rest

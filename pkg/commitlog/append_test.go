@@ -50,7 +50,7 @@ func TestRefusedBatches(t *testing.T) {
 		bytes   []byte
 		want    *kerr.Error
 	}{
-		"format 1":             {nil, old, kerr.UnsupportedForMessageFormat},
+		"another format":       {nil, old, kerr.CorruptMessage},
 		"wrong checksum":       {nil, func() []byte { b := batchOf("a"); b[len(b)-2] ^= 1; return b }(), kerr.CorruptMessage},
 		"magic 7":              {nil, func() []byte { b := batchOf("a"); b[16] = 7; return b }(), kerr.CorruptMessage},
 		"too large":            {short, batchOf("a", "b", "c"), kerr.MessageTooLarge},

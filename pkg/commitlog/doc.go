@@ -54,9 +54,15 @@
 // rot in a segment after they were checked are found as far as they break the
 // steps from batch to batch; the rest the client's own check has to find.
 //
-// Batches of message formats 0 and 1, and control and transactional batches
-// that another broker wrote, are stepped over, served and recovered.
+// # Formats
 //
-// Not here: compaction (logcleaner), appending formats 0 and 1 and conversion
-// between formats, the network, topics' configuration names.
+// A log is kept in format 0, 1 or 2 (Options.OldFormat) and may hold all of
+// them. An append in the log's own format and codec is stamped in place; other
+// formats, other codecs, and messages whose offsets do not count from 0 are
+// written anew (convert.go). Appends of the old formats, which have no leader
+// epoch, clear what is known of epochs; a log of an old format has no
+// leader-epoch-checkpoint.
+//
+// Not here: compaction (logcleaner), conversion for old readers (api), the
+// network, topics' configuration names.
 package commitlog

@@ -16,12 +16,15 @@ import (
 
 // epochCache knows where each leader epoch begins in the log (KIP-101). It is
 // kept in leader-epoch-checkpoint: lines of epoch and start offset.
+// A log of message format 0 or 1, whose batches have no epoch, has neither
+// entries nor file.
 //
 // Invariant: epochs and start offsets both increase.
 type epochCache struct {
 	place *place
 
-	mu      sync.RWMutex // guards entries and the file
+	mu      sync.RWMutex // guards all below and the file
+	off     bool         // the log is of an old format
 	entries []epochStart
 	written []epochStart // what the file says
 }
@@ -36,26 +39,55 @@ const epochFile = "leader-epoch-checkpoint"
 // openEpochs reads the file; a missing one is created empty.
 func openEpochs(p *place) (*epochCache, error) {
 	c := &epochCache{place: p}
+	return c, c.load()
+}
+
+// load reads the file into an empty cache.
+func (c *epochCache) load() error {
+	p := c.place
 	lines, err := ReadCheckpoint(p.fs, p.path(epochFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err := p.fs.OpenFile(p.path(epochFile), os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return c, f.Close()
+		return f.Close()
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, line := range lines {
 		e, err := parseEpochLine(line)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", p.path(epochFile), err)
+			return fmt.Errorf("%s: %w", p.path(epochFile), err)
 		}
 		c.assignEntry(e)
 	}
 	c.written = slices.Clone(c.entries)
-	return c, nil
+	return nil
+}
+
+// switchOff removes entries and file, and reports whether there were entries.
+func (c *epochCache) switchOff() (had bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	had = len(c.entries) > 0
+	c.off, c.entries, c.written = true, nil, nil
+	if err := c.place.fs.Remove(c.place.path(epochFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return had, err
+	}
+	return had, nil
+}
+
+// switchOn begins with an empty file again.
+func (c *epochCache) switchOn() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.off {
+		return nil
+	}
+	c.off = false
+	return c.load()
 }
 
 func parseEpochLine(line string) (epochStart, error) {
@@ -91,7 +123,7 @@ func (c *epochCache) assign(epoch model.LeaderEpoch, start int64) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.assignEntry(epochStart{epoch, start}) {
+	if c.off || !c.assignEntry(epochStart{epoch, start}) {
 		return nil
 	}
 	return c.writeLocked()

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"gregor/pkg/compress"
+	"gregor/pkg/record"
 )
 
 // Options are a topic's settings as far as its logs need them. They change
@@ -34,6 +35,8 @@ type Options struct {
 	LogAppendTime            bool
 	TimestampDifferenceMaxMs int64
 	CompressionType          string // producer, uncompressed, gzip, snappy, lz4, zstd
+	OldFormat                OldFormat
+	RefuseZstd               bool // other brokers do not know it yet
 
 	ProducerIDExpirationMs int64
 }
@@ -58,6 +61,31 @@ func DefaultOptions() Options {
 		CompressionType:          "producer",
 		ProducerIDExpirationMs:   7 * 24 * 3600 * 1000,
 	}
+}
+
+// OldFormat is a message format below 2 that a log is kept in.
+type OldFormat int8
+
+const (
+	NoOldFormat OldFormat = iota // format 2
+	Format0                      // message.format.version below 0.10
+	Format1                      // below 0.11
+)
+
+// Magic is the number of the message format that is appended.
+func (o *Options) Magic() int8 {
+	if o.OldFormat == NoOldFormat {
+		return record.Magic
+	}
+	return int8(o.OldFormat - Format0)
+}
+
+// OldFormatOf is the setting for a magic number.
+func OldFormatOf(magic int8) OldFormat {
+	if magic >= record.Magic {
+		return NoOldFormat
+	}
+	return Format0 + OldFormat(magic)
 }
 
 // targetCodec is the codec that batches are stored in.

@@ -7,14 +7,19 @@ import (
 	"slices"
 	"time"
 
+	"gregor/pkg/kerr"
 	"gregor/pkg/model"
 	"gregor/pkg/record"
 )
 
 // OffsetForTimestamp finds the first record whose timestamp is not below ts.
+// A log of format 0 has no timestamps: UnsupportedForMessageFormat.
 func (l *Log) OffsetForTimestamp(ts int64) (timestamp, offset int64, epoch model.LeaderEpoch, found bool, err error) {
 	if err := l.usable(); err != nil {
 		return -1, -1, model.NoLeaderEpoch, false, err
+	}
+	if l.options.Load().Magic() == 0 {
+		return -1, -1, model.NoLeaderEpoch, false, kerr.UnsupportedForMessageFormat.With("Cannot search offsets based on timestamp because the message format version for partition %s is earlier than the minimum required version 0.10.0", l.partition)
 	}
 	for {
 		r, found, err := l.searchTimestamp(ts)
@@ -73,10 +78,7 @@ func (s *segment) findTimestamp(ts, start int64) (found timestampedOffset, ok bo
 		if h.maxTimestamp < ts {
 			continue
 		}
-		if h.magic != record.Magic {
-			return timestampedOffset{h.maxTimestamp, h.lastOffset, h.leaderEpoch}, true, nil
-		}
-		raw := make(record.Batch, h.size)
+		raw := make(record.Any, h.size)
 		if err := readAll(file, raw, h.position); err != nil {
 			return found, false, err
 		}
@@ -93,15 +95,22 @@ func (s *segment) findTimestamp(ts, start int64) (found timestampedOffset, ok bo
 // errFound ends a walk.
 var errFound = errors.New("found")
 
-func firstAtOrAfter(b record.Batch, ts, start int64) (found timestampedOffset, ok bool, err error) {
-	err = b.Walk(func(s record.Shape) error {
-		timestamp, offset := b.RecordTimestamp(s), b.BaseOffset()+int64(s.OffsetDelta)
+func firstAtOrAfter(b record.Any, ts, start int64) (found timestampedOffset, ok bool, err error) {
+	look := func(offset, timestamp int64) error {
 		if timestamp < ts || offset < start {
 			return nil
 		}
 		found = timestampedOffset{timestamp, offset, b.LeaderEpoch()}
 		return errFound
-	})
+	}
+	if b.IsOld() {
+		err = record.OldMessage(b).Deep(math.MaxInt32, func(_ record.OldMessage, offset, timestamp int64) error { return look(offset, timestamp) })
+	} else {
+		batch := record.Batch(b)
+		err = batch.Walk(func(s record.Shape) error {
+			return look(batch.BaseOffset()+int64(s.OffsetDelta), batch.RecordTimestamp(s))
+		})
+	}
 	if err == errFound {
 		return found, true, nil
 	}

@@ -27,40 +27,113 @@ type RecordError struct {
 func (e *RecordErrors) Error() string { return e.Err.Error() }
 func (e *RecordErrors) Unwrap() error { return e.Err }
 
-// checked is a batch that may be appended, and what was learnt on the way.
-type checked struct {
-	batch        record.Batch
-	maxTimestamp int64
-	maxDelta     int32 // offset delta of the record that maxTimestamp is from
-	rebuild      bool  // must be written anew in another codec
+// incoming is what a client or a coordinator sends: sound batches, of which
+// nothing but the headers was looked at.
+type incoming struct {
+	records        []byte // the whole batches
+	first          record.Any
+	batches        int
+	source, target compress.Codec
 }
 
-// checkSet looks at what a client or a coordinator sends: one batch of format
-// 2 with a right CRC. Bytes of a batch that is not whole are cut off; nothing
-// at all gives a nil batch.
-func (l *Log) checkSet(records []byte, opts *Options, origin Origin) (record.Batch, error) {
-	batch, rest, err := record.Split(records)
+// checkSet cuts off the bytes of a batch that is not whole, and looks at every
+// batch's size, CRC and header.
+//
+// Hot path: allocates nothing.
+func (l *Log) checkSet(records []byte, opts *Options, origin Origin) (in incoming, err error) {
+	size := 0
+	for rest := records; ; {
+		b, next, err := record.SplitAny(rest)
+		if errors.Is(err, record.ErrShort) {
+			break
+		}
+		if err != nil {
+			return in, kerr.CorruptMessage.With("%s: %s", l.partition, err)
+		}
+		if err := l.checkArrived(b, opts, origin); err != nil {
+			return in, err
+		}
+		if codec := b.Codec(); codec != compress.None {
+			in.source = codec
+		}
+		if in.batches == 0 {
+			in.first = b
+		}
+		in.batches++
+		size += len(b)
+		rest = next
+	}
+	if in.batches == 0 {
+		return in, nil
+	}
+	in.records = records[:size]
+	in.target = opts.targetCodec(in.source)
+	return in, l.checkIncoming(in, opts, origin)
+}
+
+// checkArrived looks at one batch for what nothing may be done with.
+func (l *Log) checkArrived(b record.Any, opts *Options, origin Origin) error {
 	switch {
-	case errors.Is(err, record.ErrShort):
-		return nil, nil
-	case errors.Is(err, record.ErrOldFormat):
-		return nil, kerr.UnsupportedForMessageFormat.With("Message format versions 0 and 1 are not accepted for partition %s", l.partition)
-	case err != nil:
-		return nil, kerr.CorruptMessage.With("%s: %s", l.partition, err)
+	case origin == OriginClient && !b.IsOld() && b.BaseOffset() != 0:
+		return kerr.InvalidRecord.With("The baseOffset of the record batch in the append to %s should be 0, but it is %d", l.partition, b.BaseOffset())
+	case len(b) > opts.MaxMessageBytes:
+		return l.tooLarge(len(b), opts)
+	case !b.Valid():
+		return kerr.CorruptMessage.With("Record is corrupt (stored crc = %d) in topic partition %s.", b.CRC(), l.partition)
+	case !b.Codec().Valid():
+		return kerr.InvalidRecord.With("Unknown compression type id: %d", b.Codec())
 	}
-	if origin == OriginClient && batch.BaseOffset() != 0 {
-		return nil, kerr.InvalidRecord.With("The baseOffset of the record batch in the append to %s should be 0, but it is %d", l.partition, batch.BaseOffset())
+	return nil
+}
+
+// checkIncoming holds the batches against each other and against the format
+// of the log.
+func (l *Log) checkIncoming(in incoming, opts *Options, origin Origin) error {
+	if in.target == compress.Zstd && opts.RefuseZstd {
+		return kerr.UnsupportedCompressionType.With("Produce requests to inter.broker.protocol.version < 2.1 broker are not allowed to use ZStandard compression")
 	}
-	if len(batch) > opts.MaxMessageBytes {
-		return nil, l.tooLarge(len(batch), opts)
+	if in.batches > 1 && (!in.first.IsOld() || in.source != compress.None) {
+		return kerr.InvalidRecord.With("more than one batch in the append to %s, where only plain messages of format 0 or 1 may be several", l.partition)
 	}
-	if !batch.Valid() {
-		return nil, kerr.CorruptMessage.With("Record is corrupt (stored crc = %d) in topic partition %s.", batch.CRC(), l.partition)
+	magic := in.first.Magic()
+	for rest := in.records; in.batches > 1 && len(rest) > 0; {
+		b, next, err := record.SplitAny(rest)
+		if err != nil {
+			return err // split before
+		}
+		if b.Magic() != magic {
+			return kerr.InvalidRecord.With("Batch magic %d is not the same as the first batch'es magic byte %d in topic partition %s.", b.Magic(), magic, l.partition)
+		}
+		rest = next
 	}
-	if _, _, err := record.Split(rest); !errors.Is(err, record.ErrShort) {
-		return nil, kerr.InvalidRecord.With("more than one batch in the append to %s", l.partition)
+	if in.first.IsOld() {
+		if in.source == compress.Zstd {
+			return kerr.InvalidRecord.With("zstd in a message of format %d in the append to %s", magic, l.partition)
+		}
+		return l.checkTarget(in, opts)
 	}
-	return batch, nil
+	b := record.Batch(in.first)
+	if origin == OriginClient {
+		if err := l.checkClientBatch(b); err != nil {
+			return err
+		}
+	}
+	switch {
+	case opts.Magic() == record.Magic:
+		return nil
+	case b.Transactional():
+		return kerr.UnsupportedForMessageFormat.With("Transactional records cannot be used with magic version %d", opts.Magic())
+	case b.HasProducerID():
+		return kerr.UnsupportedForMessageFormat.With("Idempotent records cannot be used with magic version %d", opts.Magic())
+	}
+	return l.checkTarget(in, opts)
+}
+
+func (l *Log) checkTarget(in incoming, opts *Options) error {
+	if in.target == compress.Zstd && opts.Magic() != record.Magic {
+		return kerr.UnsupportedCompressionType.With("ZStandard compression is not supported for magic %d", opts.Magic())
+	}
+	return nil
 }
 
 func (l *Log) tooLarge(size int, opts *Options) error {
@@ -78,12 +151,21 @@ func (l *Log) checkClientBatch(b record.Batch) error {
 	case b.LastOffsetDelta() != b.Count()-1:
 		return kerr.InvalidRecord.With("Inconsistent batch offset range [%d, %d] and count of records %d in topic partition %s.",
 			b.BaseOffset(), b.LastOffset(), b.Count(), l.partition)
-	case b.HasProducerID() && b.BaseSequence() < 0:
-		return kerr.InvalidRecord.With("Invalid sequence number %d in record batch with producerId %d in topic partition %s.", b.BaseSequence(), b.ProducerID(), l.partition)
 	case b.Control():
 		return kerr.InvalidRecord.With("Clients are not allowed to write control records in topic partition %s.", l.partition)
+	case b.HasProducerID() && b.BaseSequence() < 0:
+		return kerr.InvalidRecord.With("Invalid sequence number %d in record batch with producerId %d in topic partition %s.", b.BaseSequence(), b.ProducerID(), l.partition)
 	}
 	return nil
+}
+
+// checked is a batch of format 2 that may be stamped in place, and what was
+// learnt on the way.
+type checked struct {
+	batch        record.Batch
+	maxTimestamp int64
+	maxDelta     int32 // offset delta of the record that maxTimestamp is from
+	recount      bool  // the offsets must be counted anew
 }
 
 // checkRecords walks the records of a batch. It finds the largest timestamp
@@ -92,33 +174,27 @@ func (l *Log) checkClientBatch(b record.Batch) error {
 // Hot path: allocates nothing for a sound batch that is not compressed.
 func (l *Log) checkRecords(b record.Batch, opts *Options, now time.Time) (checked, error) {
 	c := checked{batch: b, maxTimestamp: record.NoTimestamp}
-	codec := b.Codec()
-	if !codec.Valid() {
-		return c, kerr.InvalidRecord.With("Unknown compression type id: %d", codec)
-	}
-	c.rebuild = codec != opts.targetCodec(codec)
-	nowMs := now.UnixMilli()
+	compressed, nowMs := b.Codec() != compress.None, now.UnixMilli()
 	earliest, latest := timestampsTaken(b, nowMs, opts)
 	keySizeMin := int32(-1)
 	if opts.Compact {
 		keySizeMin = 0
 	}
-	base, recount := b.BaseTimestamp(), codec != compress.None || c.rebuild
+	base := b.BaseTimestamp()
 	var refused *refusals
 	index := int32(0)
 	err := b.Walk(func(s record.Shape) error {
 		timestamp := base + s.TimestampDelta
 		if timestamp < earliest || timestamp > latest || s.KeySize < keySizeMin {
 			// Perhaps one that must be refused: look again, at leisure.
-			if timestamp = b.RecordTimestamp(s); l.refuses(b, s, timestamp, nowMs, opts) {
-				refused = refused.add(l, b, s, index, nowMs, opts)
-			}
+			timestamp = b.RecordTimestamp(s)
+			refused = l.refuse(refused, candidate{index, b.BaseOffset() + int64(s.OffsetDelta), timestamp, s.KeySize, s.ValueSize, b.LogAppendTime()}, nowMs, opts)
 		}
 		if timestamp > c.maxTimestamp {
 			c.maxTimestamp, c.maxDelta = timestamp, index
 		}
-		if recount && s.OffsetDelta != index {
-			c.rebuild = true // the offsets must be counted anew
+		if compressed && s.OffsetDelta != index {
+			c.recount = true
 		}
 		index++
 		return nil
@@ -126,7 +202,7 @@ func (l *Log) checkRecords(b record.Batch, opts *Options, now time.Time) (checke
 	if err != nil {
 		return c, kerr.InvalidRecord.With("%s: %s", l.partition, err)
 	}
-	if codec != compress.None || c.rebuild {
+	if compressed {
 		c.maxDelta = b.LastOffsetDelta()
 	}
 	return c, refused.err()
@@ -142,10 +218,6 @@ func timestampsTaken(b record.Batch, nowMs int64, opts *Options) (earliest, late
 	return max(0, nowMs-distance), nowMs + min(distance, math.MaxInt64-nowMs)
 }
 
-func (l *Log) refuses(b record.Batch, s record.Shape, timestamp, nowMs int64, opts *Options) bool {
-	return opts.Compact && s.KeySize < 0 || b.LogAppendTime() || tooDistant(timestamp, nowMs, opts)
-}
-
 func tooDistant(timestamp, nowMs int64, opts *Options) bool {
 	if opts.LogAppendTime || timestamp == record.NoTimestamp {
 		return false
@@ -157,31 +229,43 @@ func tooDistant(timestamp, nowMs int64, opts *Options) bool {
 	return distance > opts.TimestampDifferenceMaxMs || distance < 0 // overflow is far away
 }
 
+// candidate is a record that wants to be appended.
+type candidate struct {
+	index              int32 // in its batch
+	offset, timestamp  int64
+	keySize, valueSize int32 // -1 is null
+	appendTime         bool  // the sender claims to know the append time
+}
+
 // refusals collects the errors of a batch's records.
 type refusals struct {
 	records []RecordError
 	time    bool
 }
 
-func (r *refusals) add(l *Log, b record.Batch, s record.Shape, index int32, nowMs int64, opts *Options) *refusals {
+// refuse adds a record to the refused ones if it must be.
+func (l *Log) refuse(r *refusals, c candidate, nowMs int64, opts *Options) *refusals {
+	var text string
+	byTime := false
+	switch {
+	case opts.Compact && c.keySize < 0:
+		text = "Compacted topic cannot accept message without key in topic partition " + l.partition.String() + "."
+	case tooDistant(c.timestamp, nowMs, opts):
+		byTime = true
+		text = fmt.Sprintf("Timestamp %d of message with offset %d is out of range. The timestamp should be within [%d, %d]",
+			c.timestamp, c.offset, nowMs-opts.TimestampDifferenceMaxMs, nowMs+opts.TimestampDifferenceMaxMs)
+	case c.appendTime:
+		byTime = true
+		text = fmt.Sprintf("Invalid timestamp type in message DefaultRecord(offset=%d, timestamp=%d, key=%d bytes, value=%d bytes). Producer should not set timestamp type to LogAppendTime.",
+			c.offset, c.timestamp, max(0, c.keySize), max(0, c.valueSize))
+	default:
+		return r
+	}
 	if r == nil {
 		r = &refusals{}
 	}
-	timestamp, offset := b.RecordTimestamp(s), b.BaseOffset()+int64(s.OffsetDelta)
-	e := RecordError{BatchIndex: index}
-	switch {
-	case opts.Compact && s.KeySize < 0:
-		e.Message = "Compacted topic cannot accept message without key in topic partition " + l.partition.String() + "."
-	case tooDistant(timestamp, nowMs, opts):
-		r.time = true
-		e.Message = fmt.Sprintf("Timestamp %d of message with offset %d is out of range. The timestamp should be within [%d, %d]",
-			timestamp, offset, nowMs-opts.TimestampDifferenceMaxMs, nowMs+opts.TimestampDifferenceMaxMs)
-	default:
-		r.time = true
-		e.Message = fmt.Sprintf("Invalid timestamp type in message DefaultRecord(offset=%d, timestamp=%d, key=%d bytes, value=%d bytes). Producer should not set timestamp type to LogAppendTime.",
-			offset, timestamp, max(0, s.KeySize), max(0, s.ValueSize))
-	}
-	r.records = append(r.records, e)
+	r.time = r.time || byTime
+	r.records = append(r.records, RecordError{BatchIndex: c.index, Message: text})
 	return r
 }
 
@@ -196,14 +280,9 @@ func (r *refusals) err() error {
 	}
 }
 
-// stamp gives the batch its offsets, leader epoch and timestamp, in place,
-// or writes it anew where the codec must change.
-func (l *Log) stamp(c *checked, offset int64, epoch model.LeaderEpoch, now time.Time, opts *Options) error {
-	if c.rebuild {
-		if err := l.rebuild(c, now, opts); err != nil {
-			return err
-		}
-	}
+// stamp gives a batch of format 2 its offsets, leader epoch and timestamp, in
+// place.
+func (c *checked) stamp(offset int64, epoch model.LeaderEpoch, now time.Time, opts *Options) assigned {
 	c.batch.SetBaseOffset(offset)
 	c.batch.SetLeaderEpoch(int32(epoch))
 	if opts.LogAppendTime {
@@ -211,39 +290,5 @@ func (l *Log) stamp(c *checked, offset int64, epoch model.LeaderEpoch, now time.
 		c.maxDelta = c.batch.LastOffsetDelta()
 	}
 	c.batch.SetMaxTimestamp(opts.LogAppendTime, c.maxTimestamp)
-	return nil
-}
-
-// rebuild writes the batch anew: other codec, offsets counted from 0. The
-// memory it takes is bounded by the largest message and a constant.
-func (l *Log) rebuild(c *checked, now time.Time, opts *Options) error {
-	old := c.batch
-	limit := 2*opts.MaxMessageBytes + 8<<20
-	b := record.NewBuilder(opts.targetCodec(old.Codec()))
-	b.ProducerID, b.ProducerEpoch, b.BaseSequence = old.ProducerID(), old.ProducerEpoch(), old.BaseSequence()
-	b.Transactional, b.Control = old.Transactional(), old.Control()
-	if opts.LogAppendTime {
-		b.SetLogAppendTime(now.UnixMilli())
-	}
-	records := old.Records(min(limit, math.MaxInt32))
-	defer records.Close()
-	for records.Next() {
-		r := records.Record()
-		b.Append(r.Timestamp, r.Key, r.Value, r.Headers...)
-		if b.Size() > limit {
-			return l.tooLarge(b.Size(), opts)
-		}
-	}
-	if err := records.Err(); err != nil {
-		return kerr.InvalidRecord.With("%s: %s", l.partition, err)
-	}
-	batch, err := b.Build()
-	if err != nil {
-		return err
-	}
-	if len(batch) > opts.MaxMessageBytes {
-		return l.tooLarge(len(batch), opts)
-	}
-	c.batch, c.maxDelta = batch, batch.LastOffsetDelta()
-	return nil
+	return assigned{c.batch, appended{lastOffset: c.batch.LastOffset(), maxTimestamp: c.maxTimestamp, offsetOfMaxTimestamp: offset + int64(c.maxDelta)}}
 }

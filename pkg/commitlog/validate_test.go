@@ -25,7 +25,7 @@ func TestNoTimestampOfTheRangeIsRefused(t *testing.T) {
 			earliest, latest := timestampsTaken(batch, now, opts)
 			for _, timestamp := range timestamps {
 				if timestamp >= earliest && timestamp <= latest {
-					require.False(t, l.refuses(batch, record.Shape{}, timestamp, now, opts), "%d of [%d, %d], distance %d", timestamp, earliest, latest, distance)
+					require.Nil(t, l.refuse(nil, candidate{timestamp: timestamp, appendTime: batch.LogAppendTime()}, now, opts), "%d of [%d, %d], distance %d", timestamp, earliest, latest, distance)
 				}
 			}
 			if batch.LogAppendTime() || distance < 0 {

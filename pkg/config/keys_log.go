@@ -79,7 +79,7 @@ var keysLog = []Key{
 		Doc: "Create a topic when a client asks for one that does not exist."},
 	{Name: "min.insync.replicas", Type: Int, Default: "1", Check: atLeast(1), Importance: High, Mode: ClusterWide,
 		Doc: "How many replicas must be in sync for a write with acks=all to be taken."},
-	{Name: "log.message.format.version", Type: String, Default: "2.8-IV1", Check: versionName, Importance: Medium, Inert: notYet,
+	{Name: "log.message.format.version", Type: String, Default: "2.8-IV1", Check: versionName, Importance: Medium,
 		Doc: "Version whose record format is written to disk; not newer than inter.broker.protocol.version."},
 	{Name: "log.message.timestamp.type", Type: String, Default: "CreateTime", Check: oneOf("CreateTime", "LogAppendTime"), Importance: Medium, Mode: ClusterWide,
 		Doc: "Whether a record keeps the time its producer gave it (CreateTime) or gets the broker's (LogAppendTime)."},
@@ -89,6 +89,6 @@ var keysLog = []Key{
 		Doc: "Class that may refuse the creation of a topic."},
 	{Name: "alter.config.policy.class.name", Type: Class, Default: Null, Importance: Low, Inert: notYet,
 		Doc: "Class that may refuse a change of configuration."},
-	{Name: "log.message.downconversion.enable", Type: Bool, Default: "true", Importance: Low, Mode: ClusterWide, Inert: notYet,
+	{Name: "log.message.downconversion.enable", Type: Bool, Default: "true", Importance: Low, Mode: ClusterWide,
 		Doc: "Whether old consumers get records converted to the format they know, or an error."},
 }

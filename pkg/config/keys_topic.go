@@ -42,7 +42,7 @@ var TopicKeys = []Key{
 		Doc: "How batches lie on disk: as the producer sent them (producer), uncompressed, or in the given codec."},
 	{Name: "preallocate", Type: Bool, Default: "false", Importance: Medium, Server: "log.preallocate",
 		Doc: "Create segment files in their full size at once."},
-	{Name: "message.format.version", Type: String, Default: "2.8-IV1", Check: versionName, Importance: Medium, Server: "log.message.format.version", Inert: notYet,
+	{Name: "message.format.version", Type: String, Default: "2.8-IV1", Check: versionName, Importance: Medium, Server: "log.message.format.version",
 		Doc: "Version whose record format is written to disk."},
 	{Name: "message.timestamp.type", Type: String, Default: "CreateTime", Check: oneOf("CreateTime", "LogAppendTime"), Importance: Medium, Server: "log.message.timestamp.type",
 		Doc: "Whether a record keeps the time its producer gave it (CreateTime) or gets the broker's (LogAppendTime)."},
@@ -52,6 +52,6 @@ var TopicKeys = []Key{
 		Doc: "Replicas whose leaders send at no more than leader.replication.throttled.rate: partition:broker pairs, or * for all."},
 	{Name: "follower.replication.throttled.replicas", Type: List, Default: "", Check: throttledReplicas, Importance: Medium,
 		Doc: "Replicas whose followers fetch at no more than follower.replication.throttled.rate: partition:broker pairs, or * for all."},
-	{Name: "message.downconversion.enable", Type: Bool, Default: "true", Importance: Low, Server: "log.message.downconversion.enable", Inert: notYet,
+	{Name: "message.downconversion.enable", Type: Bool, Default: "true", Importance: Low, Server: "log.message.downconversion.enable",
 		Doc: "Whether old consumers get records converted to the format they know, or an error."},
 }

@@ -67,6 +67,17 @@ func ValidateTopic(overrides map[string]string) error {
 	return nil
 }
 
+// RecordMagic is the record format that message.format.version asks for. A
+// topic's own version that is newer than what the brokers speak among each
+// other is ignored; the broker's own never is.
+func (t *Topic) RecordMagic() int8 {
+	format, err := ParseVersion(t.String("message.format.version"))
+	if err != nil || format > t.broker.protocolVersion {
+		format = t.broker.formatVersion
+	}
+	return format.RecordMagic()
+}
+
 // Overrides is a copy of the topic's own settings.
 func (t *Topic) Overrides() map[string]string { return maps.Clone(t.overrides) }
 

@@ -8,6 +8,7 @@ import (
 	"gregor/pkg/commitlog"
 	"gregor/pkg/kerr"
 	"gregor/pkg/model"
+	"gregor/pkg/record"
 	"gregor/pkg/wire"
 )
 
@@ -301,6 +302,21 @@ func (f *Fetch) Question() Fetch {
 func (f *Fetch) Refuse(err error) {
 	f.release()
 	f.Result = FetchResult{Err: err, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1}
+}
+
+// RefusesOldReaders reports whether consumers of older formats get an error
+// from the topic that was read.
+func (f *Fetch) RefusesOldReaders() bool {
+	return f.partition != nil && f.partition.settings.Load().RefuseOldReaders
+}
+
+// Magic is the message format that the log which was read is kept in; older
+// and newer batches may lie in it.
+func (f *Fetch) Magic() int8 {
+	if f.log == nil {
+		return record.Magic
+	}
+	return f.log.Magic()
 }
 
 // CompressionType is compression.type of the topic that was read, "" when the

@@ -24,6 +24,7 @@ import (
 type TopicSettings struct {
 	MinInSyncReplicas int    // min.insync.replicas
 	CompressionType   string // compression.type
+	RefuseOldReaders  bool   // message.downconversion.enable is false
 }
 
 // Logs are the logs of this broker; logmanager keeps them. Its own locks are
