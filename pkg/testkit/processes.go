@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"gregor/pkg/lifecycle"
 )
 
 // Launch makes the command that runs a server with a properties file, ours or
@@ -43,6 +46,7 @@ type Process struct {
 	log    string // its output, of all its lives
 	ready  string // what it prints when it is
 	from   int    // where in its output this life begins
+	group  *lifecycle.Group
 	cmd    *exec.Cmd
 	done   chan struct{}
 	paused bool
@@ -52,7 +56,7 @@ type Process struct {
 func StartProcess(t testing.TB, name string, launch Launch, properties map[string]string, ready string) *Process {
 	t.Helper()
 	dir := t.TempDir()
-	p := &Process{t: t, name: name, launch: launch, ready: ready, config: filepath.Join(dir, name+".properties"), log: filepath.Join(dir, name+".out")}
+	p := &Process{t: t, name: name, launch: launch, ready: ready, group: lifecycle.NewGroup(context.Background()), config: filepath.Join(dir, name+".properties"), log: filepath.Join(dir, name+".out")}
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(properties)) {
 		fmt.Fprintf(&text, "%s=%s\n", key, properties[key])
@@ -60,6 +64,7 @@ func StartProcess(t testing.TB, name string, launch Launch, properties map[strin
 	require.NoError(t, os.WriteFile(p.config, []byte(text.String()), 0o644))
 	t.Cleanup(func() {
 		p.End(syscall.SIGKILL)
+		require.NoError(t, p.group.Close())
 		if t.Failed() {
 			out := p.Output()
 			t.Logf("%s: the end of its output:\n%s", name, out[max(0, len(out)-3000):])
@@ -85,10 +90,11 @@ func (p *Process) Start() {
 	done := make(chan struct{})
 	p.done = done
 	cmd := p.cmd
-	go func() {
+	p.group.Go("wait", func(context.Context) error {
 		defer close(done)
 		_ = cmd.Wait() // how it ended does not matter
-	}()
+		return nil
+	})
 }
 
 // Await waits until it prints that it is ready.
