@@ -34,6 +34,10 @@ fuzz:
 soak: build
 	go test -tags soak -count=1 -timeout 6h -v ./test/soak
 
+# brokers with deliberate faults, each of which a history must find
+mutation: build
+	go test -tags soak -count=1 -timeout 6h -v -run 'TestMutations' ./test/soak
+
 clean:
 	rm -f bin/gregor
 	rm -rf logs

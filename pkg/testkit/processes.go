@@ -159,12 +159,18 @@ type ProcessNode struct {
 }
 
 // StartNode starts a broker with an id. properties are added to what a
-// history wants.
+// history wants. An ensemble, whose addresses are set apart by commas, is
+// reached without a link.
 func StartNode(t testing.TB, id int, launch Launch, zooKeeper string, session time.Duration, properties map[string]string) *ProcessNode {
 	t.Helper()
 	port := FreePort(t)
-	n := &ProcessNode{Dir: t.TempDir(), zooKeeper: NewLink(t, zooKeeper), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}
-	n.Process = StartProcess(t, fmt.Sprintf("broker-%d", id), launch, n.properties(id, port, session, properties), "started (kafka.server.KafkaServer)")
+	first, _, many := strings.Cut(zooKeeper, ",")
+	n := &ProcessNode{Dir: t.TempDir(), zooKeeper: NewLink(t, first), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}
+	all := n.properties(id, port, session, properties)
+	if many {
+		all["zookeeper.connect"] = zooKeeper
+	}
+	n.Process = StartProcess(t, fmt.Sprintf("broker-%d", id), launch, all, "started (kafka.server.KafkaServer)")
 	return n
 }
 

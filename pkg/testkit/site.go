@@ -32,8 +32,9 @@ type HistoryOptions struct {
 	Session time.Duration  // zookeeper.session.timeout.ms of the brokers
 	Topics  bool           // whether topics come and go meanwhile
 
-	// Plan is carried out instead of a schedule made from a seed.
-	Plan []Fault
+	// Instead is done in the place of faults, with what the cluster is to
+	// heal by: it waits until all replicas are in sync.
+	Instead func(heal func())
 
 	ReplicationFactor, MinInSync int // by the seed when 0
 	Partitions                   int32
@@ -102,19 +103,16 @@ func RunHistory(t testing.TB, seed uint64, nodes []Node, zooKeeper ZooKeeperNode
 	if o.Clients != nil {
 		finish = o.Clients(s.h, HistoryTopic, s.options.Partitions)
 	}
-	s.happen(cmpSlices(o.Plan, Schedule(seed, o.Faults, len(nodes), s.options.Session, s.options.Weights)))
+	if o.Instead != nil {
+		o.Instead(s.awaitInSync)
+	} else {
+		s.happen(Schedule(seed, o.Faults, len(nodes), s.options.Session, s.options.Weights))
+	}
 	s.heal()
 	finish()
 	require.NoError(t, observing.Close())
 	s.conclude()
 	return s.h
-}
-
-func cmpSlices(a, b []Fault) []Fault {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 func newSite(t testing.TB, seed uint64, nodes []Node, zooKeeper ZooKeeperNode, zooKeeperAddress string, o HistoryOptions) *site {
