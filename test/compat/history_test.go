@@ -21,8 +21,12 @@ import (
 	"gregor/pkg/testkit"
 )
 
-// historySession is zookeeper.session.timeout.ms of the brokers of a history.
-const historySession = 1500 * time.Millisecond
+// zookeeper.session.timeout.ms of the brokers of a history; a JVM that starts
+// on a busy machine needs more of it.
+const (
+	historySession = 1500 * time.Millisecond
+	javaSession    = 4 * time.Second
+)
 
 // launch runs a broker of ours or of Apache Kafka in a history.
 func launch(k kind) testkit.Launch {
@@ -36,15 +40,15 @@ func launch(k kind) testkit.Launch {
 
 func historyZooKeeper(t testing.TB) *testkit.ProcessZooKeeper {
 	t.Helper()
-	return testkit.StartProcessZooKeeper(t, testkit.ZooKeeperBinary(filepath.Join(home(), "bin", "gregor")), 100*time.Millisecond)
+	return testkit.StartProcessZooKeeper(t, testkit.ZooKeeperBinary(filepath.Join(home(), "bin", "gregor")), 300*time.Millisecond)
 }
 
 // historyNodes starts brokers of some kinds, by id from 0.
-func historyNodes(t testing.TB, zooKeeper string, properties map[string]string, kinds ...kind) []testkit.Node {
+func historyNodes(t testing.TB, zooKeeper string, session time.Duration, properties map[string]string, kinds ...kind) []testkit.Node {
 	t.Helper()
 	var nodes []testkit.Node
 	for id, k := range kinds {
-		nodes = append(nodes, testkit.StartNode(t, id, launch(k), zooKeeper, historySession, properties))
+		nodes = append(nodes, testkit.StartNode(t, id, launch(k), zooKeeper, session, properties))
 	}
 	return nodes
 }
@@ -54,7 +58,7 @@ func historyNodes(t testing.TB, zooKeeper string, properties map[string]string, 
 func TestHistory(t *testing.T) {
 	seed := testkit.Seed(t)
 	zk := historyZooKeeper(t)
-	nodes := historyNodes(t, zk.Address, nil, gregor, gregor, gregor)
+	nodes := historyNodes(t, zk.Address, historySession, nil, gregor, gregor, gregor)
 	testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 20, Session: historySession, Topics: true, Clients: librdkafka(t, nodes)})
 }
 
@@ -73,8 +77,8 @@ func TestHistoryWithJavaBrokers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			seed := testkit.Seed(t)
 			zk := historyZooKeeper(t)
-			nodes := historyNodes(t, zk.Address, map[string]string{"inter.broker.protocol.version": c.ibp}, c.kinds...)
-			testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 6, Session: historySession, Topics: true})
+			nodes := historyNodes(t, zk.Address, javaSession, map[string]string{"inter.broker.protocol.version": c.ibp}, c.kinds...)
+			testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 4, Session: javaSession, Topics: true})
 		})
 	}
 }

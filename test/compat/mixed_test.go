@@ -33,7 +33,7 @@ type mixed struct {
 func startMixed(t *testing.T, properties map[string]string, kinds ...kind) *mixed {
 	t.Helper()
 	m := &mixed{t: t, zk: historyZooKeeper(t), kinds: kinds}
-	for _, n := range historyNodes(t, m.zk.Address, properties, kinds...) {
+	for _, n := range historyNodes(t, m.zk.Address, javaSession, properties, kinds...) {
 		m.nodes = append(m.nodes, n.(*testkit.ProcessNode))
 	}
 	var err error
@@ -254,11 +254,14 @@ func TestMixedCluster(t *testing.T) {
 			}
 			for id := range m.nodes { // the offsets outlive either broker
 				m.nodes[1-id].Kill()
+				m.awaitStates("__consumer_offsets", "the other coordinates", func(_ int32, s zkstore.PartitionState) bool { return s.Leader == model.BrokerID(id) })
 				eventually(t, 30*time.Second, "the offsets are told", func() bool {
 					ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 					defer cancel()
+					admin := kadm.NewClient(m.client(kgo.SeedBrokers(m.nodes[id].Seed()))) // one that remembers no coordinator
+					defer admin.Close()
 					for _, group := range []string{"a", "b", "c", "d", "e", "f"} {
-						offsets, err := m.admin.FetchOffsets(ctx, group+"-0")
+						offsets, err := admin.FetchOffsets(ctx, group+"-0")
 						if err != nil || !offsets.Ok() {
 							return false
 						}
@@ -292,8 +295,8 @@ func TestMixedCluster(t *testing.T) {
 func TestJavaBrokersAreReplacedByOurs(t *testing.T) {
 	seed := testkit.Seed(t)
 	zk := historyZooKeeper(t)
-	nodes := historyNodes(t, zk.Address, nil, kafka28, gregor, kafka28)
-	testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Session: historySession, ReplicationFactor: 3, MinInSync: 2, Clients: librdkafka(t, nodes),
+	nodes := historyNodes(t, zk.Address, javaSession, nil, kafka28, gregor, kafka28)
+	testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Session: javaSession, ReplicationFactor: 3, MinInSync: 2, Clients: librdkafka(t, nodes),
 		Instead: func(heal func()) {
 			for _, step := range []struct {
 				id int
