@@ -73,6 +73,7 @@ func (b *Broker) startLogs(ctx context.Context) error {
 		RecoveryCheckpointInterval: milliseconds(c.Int("log.flush.offset.checkpoint.interval.ms")),
 		LogStartCheckpointInterval: milliseconds(c.Int("log.flush.start.offset.checkpoint.interval.ms")),
 		FileDeleteDelay:            time.Duration(c.Long("log.segment.delete.delay.ms")) * time.Millisecond,
+		Cleaner:                    newCleanerConfig(c),
 		OnDirFailure:               b.dirFailed,
 		DescribeOverrides:          func(topic string) string { return showOverrides(b.topicConfigs.known(topic)) },
 	})

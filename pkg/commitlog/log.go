@@ -50,6 +50,10 @@ type Config struct {
 	// OnFailure is told of an input or output error: the log directory must
 	// go offline. It is called with Log.mu held and must not call the log.
 	OnFailure func(err error)
+	// OnTruncate is told when the log was cut: the segment with this base
+	// offset is the active one now. It is called with Log.mu held and must not
+	// call the log.
+	OnTruncate func(activeBase int64)
 }
 
 // OffsetMetadata is an offset with the place of its batch in the log.
@@ -91,6 +95,9 @@ type Log struct {
 	after     func(time.Duration, func())
 	onFailure func(error)
 	recovered func(int64)
+
+	onTruncate  func(int64)
+	truncations atomic.Int64
 
 	options  atomic.Pointer[Options]
 	segments atomic.Pointer[segmentList]
@@ -179,8 +186,11 @@ func newLog(cfg Config) *Log {
 	if cfg.OnFailure == nil {
 		cfg.OnFailure = func(error) {}
 	}
+	if cfg.OnTruncate == nil {
+		cfg.OnTruncate = func(int64) {}
+	}
 	l := &Log{
-		fs: cfg.FS, place: &place{fs: cfg.FS}, partition: cfg.Partition,
+		fs: cfg.FS, place: &place{fs: cfg.FS}, partition: cfg.Partition, onTruncate: cfg.OnTruncate,
 		entry: cfg.Loggers.Logger("kafka.log.Log"), segLog: cfg.Loggers.Logger("kafka.log.LogSegment"),
 		prodLog: cfg.Loggers.Logger("kafka.log.ProducerStateManager"),
 		after:   cfg.After, onFailure: cfg.OnFailure, recovered: cfg.Recovered, producers: newProducers(),

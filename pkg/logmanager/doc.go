@@ -14,6 +14,7 @@
 // Files of a log directory, besides the partitions: .lock, meta.properties,
 // .kafka_cleanshutdown, and the text files of checkpoint.go.
 //
-// Not here: compaction; moving a partition between directories (directories
+// Not here: compaction (logcleaner), of which only life, pauses and checkpoints
+// are here; moving a partition between directories (directories
 // ending in -future are left alone).
 package logmanager

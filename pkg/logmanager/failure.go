@@ -59,6 +59,7 @@ func (m *Manager) failNow(f dirFailure) bool {
 	}
 	none := len(m.live) == 0
 	m.mu.Unlock()
+	m.cleaned.forget(f.dir)
 
 	m.opts.Loggers.Logger("kafka.server.LogDirFailureChannel").Errorf("Error while using log directory in dir %s: %s", f.dir, f.err)
 	m.log.Warnf("Stopping serving logs in dir %s", f.dir)

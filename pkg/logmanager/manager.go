@@ -17,6 +17,7 @@ import (
 	"gregor/pkg/commitlog"
 	"gregor/pkg/kerr"
 	"gregor/pkg/lifecycle"
+	"gregor/pkg/logcleaner"
 	"gregor/pkg/logging"
 	"gregor/pkg/model"
 	"gregor/pkg/vfs"
@@ -38,6 +39,8 @@ type Options struct {
 	RecoveryCheckpointInterval time.Duration // log.flush.offset.checkpoint.interval.ms, 60 s
 	LogStartCheckpointInterval time.Duration // log.flush.start.offset.checkpoint.interval.ms, 60 s
 	FileDeleteDelay            time.Duration // log.segment.delete.delay.ms of the broker, 60 s; see Reconfigure
+
+	Cleaner *logcleaner.Config // nil compacts nothing, log.cleaner.enable=false
 
 	// OnDirFailure is told once of each directory that fails while the broker
 	// runs, after its logs are gone from the manager. It runs on a goroutine
@@ -90,6 +93,8 @@ type Manager struct {
 	group    *lifecycle.Group
 	schedule *scheduler
 	failures chan dirFailure
+	cleaner  *logcleaner.Cleaner // nil compacts nothing
+	cleaned  cleanedOffsets
 
 	// Settings that change while the broker runs.
 	recoveryThreads atomic.Int64
@@ -135,6 +140,9 @@ func New(opts Options) (*Manager, error) {
 		foundClean: map[string]bool{}, marksWithEpoch: map[string]bool{}, fullSince: map[string]time.Time{},
 	}
 	m.Reconfigure(opts.RecoveryThreads, opts.FileDeleteDelay)
+	if opts.Cleaner != nil {
+		m.cleaner = logcleaner.New(*opts.Cleaner, m, opts.Loggers)
+	}
 	for _, dir := range opts.Dirs {
 		if slices.Contains(opts.InitialOffline, dir) || !m.usable(dir) {
 			m.offline = append(m.offline, dir)
@@ -330,7 +338,8 @@ func (m *Manager) config(tp model.TopicPartition, path string) commitlog.Config 
 	m.mu.Unlock()
 	dir := filepath.Dir(path)
 	return commitlog.Config{FS: m.fs, Dir: path, Partition: tp, Options: optionsOf(tp.Topic), Loggers: m.opts.Loggers,
-		After: m.schedule.after, OnFailure: func(err error) { m.fail(dir, err) }}
+		After: m.schedule.after, OnFailure: func(err error) { m.fail(dir, err) },
+		OnTruncate: func(offset int64) { m.truncated(dir, tp, offset) }}
 }
 
 // dirsByLogs is the live directories, the one with the fewest logs first.
@@ -353,7 +362,11 @@ func (m *Manager) dirsByLogs() []string {
 func (m *Manager) UpdateTopicOptions(topic string, opts commitlog.Options) {
 	for _, l := range m.Logs() {
 		if l.Partition().Topic == topic {
+			compacted := l.Options().Compact
 			l.UpdateOptions(opts)
+			if compacted && !opts.Compact {
+				m.abortCleaning(l.Partition())
+			}
 		}
 	}
 }
@@ -370,12 +383,13 @@ func (m *Manager) AsyncDelete(tp model.TopicPartition) error {
 		return kerr.KafkaStorageError.With("Failed to delete log for partition %s: it is not here", tp)
 	}
 	dir := l.ParentDir()
+	m.abortCleaning(tp)
 	if err := l.RenameDir(filepath.Join(dir, deleteName(tp))); err != nil {
 		return err
 	}
 	m.checkpointRecoveryPoints(dir)
 	m.checkpointLogStarts(dir)
-	m.dropFromCheckpoint(dir, cleanerFile, tp)
+	m.dropCleaned(dir, tp)
 	m.log.Infof("Log for partition %s is renamed to %s and is scheduled for deletion", tp, l.Dir())
 	m.schedule.after(m.fileDeleteDelay(), func() {
 		if err := l.Delete(); err == nil {
@@ -383,20 +397,4 @@ func (m *Manager) AsyncDelete(tp model.TopicPartition) error {
 		}
 	})
 	return nil
-}
-
-// dropFromCheckpoint removes a partition from a file that another part
-// writes.
-func (m *Manager) dropFromCheckpoint(dir, file string, tp model.TopicPartition) {
-	m.checkpointMu.Lock()
-	defer m.checkpointMu.Unlock()
-	o, err := readOffsets(m.fs, filepath.Join(dir, file))
-	if err != nil {
-		m.log.Warnf("Cannot read %s: %s", filepath.Join(dir, file), err)
-		return
-	}
-	if _, found := o[tp]; found {
-		delete(o, tp)
-		m.writeCheckpoint(dir, file, o)
-	}
 }
