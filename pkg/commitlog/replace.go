@@ -98,8 +98,8 @@ func (c *CleanedSegment) removeFiles() error {
 	return nil
 }
 
-// finish makes the segment durable, with the time of the last source.
-func (c *CleanedSegment) finish(modifiedMs int64) error {
+// Finish makes the segment durable, with the time of the last source.
+func (c *CleanedSegment) Finish(modifiedMs int64) error {
 	if err := c.s.becomeInactive(); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (c *CleanedSegment) rename(suffix string) error {
 	return nil
 }
 
-// Replace puts a cleaned segment in the place of its sources, which follow
+// Replace puts a finished segment in the place of its sources, which follow
 // each other in the log. Readers that hold a source's file keep it. ErrChanged
 // when the sources are not what they were: the cleaned segment is to be
 // discarded then. Any other error is of the disk and has been reported.
@@ -140,9 +140,6 @@ func (l *Log) Replace(c *CleanedSegment, sources []Segment) error {
 	sizes := make([]int64, len(sources))
 	for i, source := range sources {
 		old[i], sizes[i] = source.s, source.Size()
-	}
-	if err := c.finish(old[len(old)-1].modified.Load()); err != nil {
-		return l.failOn(err)
 	}
 	next, err := c.s.nextOffset()
 	if err != nil {

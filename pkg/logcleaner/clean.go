@@ -259,6 +259,9 @@ func (w *worker) cleanGroup(ctx context.Context, c Candidate, group []commitlog.
 	}
 	w.out = f.out
 	if err == nil {
+		err = cleaned.Finish(group[len(group)-1].ModifiedMs())
+	}
+	if err == nil {
 		w.info("Swapping in cleaned segment %s for segment(s) List(%s) in log %s", cleaned, joined(group), l)
 		err = l.Replace(cleaned, group)
 	}

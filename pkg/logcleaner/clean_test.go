@@ -81,7 +81,7 @@ func TestNothingIsCompactedBeforeItsTime(t *testing.T) {
 	old := batchOf(compress.None, now-2*time.Hour.Milliseconds(), kv{"a", 1}, kv{"a", 2}).MustBuild()
 	add(t, l, commitlog.OriginClient, old)
 	roll(t, l)
-	young := batchOf(compress.None, now, kv{"a", 3}, kv{"a", 4}).MustBuild()
+	young := batchOf(compress.None, now-1000, kv{"a", 3}, kv{"a", 4}).MustBuild()
 	add(t, l, commitlog.OriginClient, young)
 	roll(t, l)
 	s := newShelf(l)

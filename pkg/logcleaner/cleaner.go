@@ -217,9 +217,9 @@ func (c *Cleaner) cleanDirtiest(ctx context.Context, w *worker) bool {
 	}
 	c.logs.SetCleanedTo(l, end)
 	c.healed(l)
-	w.log.Info(stats.report(w.id, l.Partition().String(), from, end))
+	w.log.Infof("[kafka-log-cleaner-thread-%d]: %s", w.id, stats.report(w.id, l.Partition().String(), from, end))
 	if stats.InvalidMessages > 0 {
-		w.log.Warnf("\tFound %d invalid messages during compaction.", stats.InvalidMessages)
+		w.log.Warnf("[kafka-log-cleaner-thread-%d]: \tFound %d invalid messages during compaction.", w.id, stats.InvalidMessages)
 	}
 	c.mu.Lock()
 	c.last[w.id] = &lastRun{stats: *stats, delayMs: found.delayMs}

@@ -55,7 +55,7 @@ func (s *shelf) SetCleanedTo(l *commitlog.Log, offset int64) {
 func testOptions() commitlog.Options {
 	o := commitlog.DefaultOptions()
 	o.Delete, o.Compact, o.MinCleanableDirtyRatio = false, true, 0
-	o.RetentionMs = -1
+	o.RetentionMs, o.SegmentIndexBytes = -1, 12000
 	return o
 }
 

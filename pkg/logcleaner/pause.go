@@ -19,7 +19,6 @@ func (c *Cleaner) Pause(tp model.TopicPartition) {
 	if j != nil {
 		j.cancel()
 		<-j.done
-		c.log.Infof("The cleaning for partition %s is aborted and paused", tp)
 	}
 }
 

@@ -2,7 +2,6 @@ package logmanager
 
 import (
 	"maps"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -120,18 +119,6 @@ func (m *Manager) writeCleaned(dir string) {
 	maps.DeleteFunc(o, func(tp model.TopicPartition, _ int64) bool { return m.logs[tp] == nil })
 	m.mu.Unlock()
 	m.writeCheckpoint(dir, cleanerFile, o)
-}
-
-// loadCleaned reads a directory's file; one that is broken takes the
-// directory offline when the cleaner first needs it in Kafka, here it counts as
-// empty: everything is compacted once more.
-func (m *Manager) loadCleaned(dir string) {
-	o, err := readOffsets(m.fs, filepath.Join(dir, cleanerFile))
-	if err != nil {
-		m.log.Warnf("Error occurred while reading %s, compacting all logs of the directory from their start: %s", filepath.Join(dir, cleanerFile), err)
-		o = offsets{}
-	}
-	m.cleaned.load(dir, o)
 }
 
 func (m *Manager) startCleaner() {

@@ -140,16 +140,17 @@ func (m *Manager) readState(dir string) (dirState, error) {
 	}
 	// A file that cannot be read costs the directory, as in Kafka: nobody knows
 	// what else was damaged with it.
-	var highWatermarks offsets
+	var highWatermarks, cleaned offsets
 	for _, file := range []struct {
 		name string
 		into *offsets
-	}{{recoveryPointFile, &state.recoveryPoints}, {logStartFile, &state.logStarts}, {highWatermarkFile, &highWatermarks}, {cleanerFile, new(offsets)}} {
+	}{{recoveryPointFile, &state.recoveryPoints}, {logStartFile, &state.logStarts}, {highWatermarkFile, &highWatermarks}, {cleanerFile, &cleaned}} {
 		path := filepath.Join(dir, file.name)
 		if *file.into, err = readOffsets(m.fs, path); err != nil {
 			return state, fmt.Errorf("reading checkpoint file %s: %w", path, err)
 		}
 	}
+	m.cleaned.load(dir, cleaned)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for tp, offset := range highWatermarks {
