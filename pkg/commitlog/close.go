@@ -70,6 +70,9 @@ func (l *Log) Close() error {
 	if err := l.takeSnapshotLocked(); err != nil {
 		return l.failOn(err)
 	}
+	if err := l.epochs.save(); err != nil {
+		return l.failOn(err)
+	}
 	for _, s := range *l.segments.Load() {
 		if err := s.close(); err != nil {
 			return l.failOn(err)

@@ -23,11 +23,11 @@ func (l *Log) load(cfg Config) error {
 	if err != nil {
 		return err
 	}
+	l.marks.start = cfg.LogStartOffset
 	if err := l.loadSegments(files, &cfg.Options); err != nil {
 		return err
 	}
 	l.recovery.set(cfg.RecoveryPoint)
-	l.marks.start = cfg.LogStartOffset
 	if !cfg.CleanShutdown {
 		var err error
 		if cfg.RecoveryPoint, err = l.recoverFrom(cfg.RecoveryPoint, &cfg.Options); err != nil {
@@ -358,6 +358,8 @@ func (l *Log) reindex(s *segment, opts *Options) error {
 // back to where the first of them begins.
 func (l *Log) recoverFrom(recoveryPoint int64, opts *Options) (int64, error) {
 	segments := *l.segments.Load()
+	l.epochsInDoubt = true
+	defer func() { l.epochsInDoubt = false }()
 	for i := max(0, segments.floor(recoveryPoint)); i < len(segments); i++ {
 		s := segments[i]
 		recoveryPoint = min(recoveryPoint, s.base)

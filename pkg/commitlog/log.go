@@ -115,6 +115,8 @@ type Log struct {
 	producers *producers
 	epochs    *epochCache // has a lock of its own for readers
 
+	epochsInDoubt bool // what is behind the recovery point is being recovered
+
 	flushMu sync.Mutex // one flush at a time; taken with or without mu
 
 	// marksMu guards marks. Nothing else is taken while it is held.
