@@ -40,6 +40,7 @@ type CleanedSegment struct {
 	log  *Log
 	s    *segment
 	opts Options
+	used bool // its files may be all that is left of their sources
 }
 
 // NewCleanedSegment begins a segment with the base offset of the first one
@@ -83,9 +84,12 @@ func (c *CleanedSegment) Base() int64 { return c.s.base }
 // String is the form that Kafka logs a segment in.
 func (c *CleanedSegment) String() string { return c.s.String() }
 
-// Discard removes the files of a segment that will not be used.
+// Discard removes the files of a segment that did not come to be used.
 func (c *CleanedSegment) Discard() error {
 	c.s.closeFiles()
+	if c.used {
+		return nil
+	}
 	return c.removeFiles()
 }
 
@@ -166,6 +170,7 @@ func (l *Log) Replace(c *CleanedSegment, sources []Segment) error {
 }
 
 func (l *Log) replaceLocked(c *CleanedSegment, old segmentList, next int64) error {
+	c.used = true
 	if err := c.rename(swapSuffix); err != nil {
 		return err
 	}
