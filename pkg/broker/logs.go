@@ -123,6 +123,16 @@ func (b *Broker) reconfigureLogs(c *config.Broker) {
 	b.logs.Reconfigure(c.Int("num.recovery.threads.per.data.dir"), time.Duration(c.Long("log.segment.delete.delay.ms"))*time.Millisecond)
 }
 
+// logDirMovers is how many logs move between directories at a time: one for
+// each directory unless num.replica.alter.log.dirs.threads says otherwise.
+func (b *Broker) logDirMovers() int {
+	c := b.current()
+	if c.IsSet("num.replica.alter.log.dirs.threads") {
+		return c.Int("num.replica.alter.log.dirs.threads")
+	}
+	return len(c.LogDirs())
+}
+
 // writeIdentity keeps the id and the cluster in every directory; it comes
 // after the registration, which proves that the id is ours.
 func (b *Broker) writeIdentity(context.Context) error {

@@ -171,6 +171,10 @@ func (m *Manager) deleteUncompacted(now time.Time) (total int) {
 		n, err := l.DeleteOldSegments(now)
 		m.ResumeCleaning(l.Partition())
 		total += n
+		if future := m.Future(l.Partition()); future != nil && err == nil {
+			n, err = future.DeleteOldSegments(now)
+			total += n
+		}
 		if err != nil {
 			m.log.Errorf("Deleting old segments of %s failed: %s", l.Partition(), err)
 		}

@@ -111,6 +111,8 @@ type Manager struct {
 	// mu guards the fields below; no file is touched while it is held.
 	mu             sync.Mutex
 	logs           map[model.TopicPartition]*commitlog.Log
+	futures        map[model.TopicPartition]*commitlog.Log // copies that are to take the place of logs
+	preferred      map[model.TopicPartition]string         // directories asked for, see PreferDir
 	live           []string
 	offline        []string
 	loaded         map[string]bool // directories of which every log is open
@@ -136,7 +138,8 @@ func New(opts Options) (*Manager, error) {
 	m := &Manager{
 		opts: opts, fs: opts.FS, log: opts.Loggers.Logger("kafka.log.LogManager"),
 		group: lifecycle.NewGroup(context.Background()), schedule: newScheduler(), failures: make(chan dirFailure, 64),
-		logs: map[model.TopicPartition]*commitlog.Log{}, locks: map[string]io.Closer{}, loaded: map[string]bool{}, highWatermarks: offsets{},
+		logs: map[model.TopicPartition]*commitlog.Log{}, futures: map[model.TopicPartition]*commitlog.Log{}, preferred: map[model.TopicPartition]string{},
+		locks: map[string]io.Closer{}, loaded: map[string]bool{}, highWatermarks: offsets{},
 		foundClean: map[string]bool{}, marksWithEpoch: map[string]bool{}, fullSince: map[string]time.Time{},
 	}
 	m.Reconfigure(opts.RecoveryThreads, opts.FileDeleteDelay)
@@ -270,13 +273,21 @@ func (m *Manager) Get(tp model.TopicPartition) *commitlog.Log {
 	return m.logs[tp]
 }
 
-// Logs is every log, in order.
+// Logs is every log, in order, without the copies of those that move.
 func (m *Manager) Logs() []*commitlog.Log {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sortedLocked(func(l *commitlog.Log) bool { return m.logs[l.Partition()] == l })
+}
+
+// all is every log and every copy, in order.
+func (m *Manager) all() []*commitlog.Log {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.sortedLocked(func(*commitlog.Log) bool { return true })
 }
 
+// logsIn is every log and every copy in a directory, in order.
 func (m *Manager) logsIn(dir string) []*commitlog.Log {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -285,9 +296,11 @@ func (m *Manager) logsIn(dir string) []*commitlog.Log {
 
 func (m *Manager) sortedLocked(which func(*commitlog.Log) bool) []*commitlog.Log {
 	found := make([]*commitlog.Log, 0, len(m.logs))
-	for _, l := range m.logs {
-		if which(l) {
-			found = append(found, l)
+	for _, logs := range []map[model.TopicPartition]*commitlog.Log{m.logs, m.futures} {
+		for _, l := range logs {
+			if which(l) {
+				found = append(found, l)
+			}
 		}
 	}
 	slices.SortFunc(found, func(a, b *commitlog.Log) int { return a.Partition().Compare(b.Partition()) })
@@ -295,7 +308,8 @@ func (m *Manager) sortedLocked(which func(*commitlog.Log) bool) []*commitlog.Log
 }
 
 // GetOrCreate returns the log of a partition and creates it when it is
-// missing, in the live directory with the fewest logs. Unless the partition is
+// missing, in the directory that was asked for it or else in the live one with the
+// fewest logs. Unless the partition is
 // new none is created while a directory is offline, since it may be there. An
 // id that is not zero is written into partition.metadata of a new log.
 func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.TopicID) (*commitlog.Log, error) {
@@ -305,11 +319,11 @@ func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.Topi
 		return l, nil
 	}
 	if offline := m.OfflineDirs(); !isNew && len(offline) > 0 {
-		return nil, kerr.KafkaStorageError.With("Can not create log for %s because log directories %s are offline", tp, strings.Join(offline, ","))
+		return nil, offlineDirsError(tp, offline)
 	}
-	tried := m.dirsByLogs()
+	tried := m.dirsFor(tp)
 	for _, dir := range tried {
-		l, err := m.create(tp, dir)
+		l, err := m.create(tp, filepath.Join(dir, tp.String()))
 		if err == nil && !id.IsZero() {
 			err = l.SetTopicID(id)
 		}
@@ -319,6 +333,7 @@ func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.Topi
 		}
 		m.mu.Lock()
 		m.logs[tp] = l
+		delete(m.preferred, tp)
 		m.mu.Unlock()
 		m.log.Infof("Created log for partition %s in %s with properties %s", tp, l.Dir(), m.opts.DescribeOverrides(tp.Topic))
 		return l, nil
@@ -326,8 +341,12 @@ func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.Topi
 	return nil, kerr.KafkaStorageError.With("No log directories available. Tried %s", strings.Join(tried, ", "))
 }
 
-func (m *Manager) create(tp model.TopicPartition, dir string) (*commitlog.Log, error) {
-	cfg := m.config(tp, filepath.Join(dir, tp.String()))
+func offlineDirsError(tp model.TopicPartition, offline []string) error {
+	return kerr.KafkaStorageError.With("Can not create log for %s because log directories %s are offline", tp, strings.Join(offline, ","))
+}
+
+func (m *Manager) create(tp model.TopicPartition, path string) (*commitlog.Log, error) {
+	cfg := m.config(tp, path)
 	cfg.CleanShutdown = true
 	return commitlog.Open(cfg)
 }
@@ -342,16 +361,22 @@ func (m *Manager) config(tp model.TopicPartition, path string) commitlog.Config 
 		OnTruncate: func(offset int64) { m.truncated(dir, tp, offset) }}
 }
 
-// dirsByLogs is the live directories, the one with the fewest logs first.
-func (m *Manager) dirsByLogs() []string {
+// dirsFor is the directories to try for a new log: the one that was asked for,
+// else the live ones, that with the fewest logs first.
+func (m *Manager) dirsFor(tp model.TopicPartition) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if dir := m.preferred[tp]; slices.Contains(m.live, dir) {
+		return []string{dir}
+	}
 	if len(m.live) == 1 {
 		return slices.Clone(m.live) // without a look at thousands of logs
 	}
 	count := map[string]int{}
-	for _, l := range m.logs {
-		count[l.ParentDir()]++
+	for _, logs := range []map[model.TopicPartition]*commitlog.Log{m.logs, m.futures} {
+		for _, l := range logs {
+			count[l.ParentDir()]++
+		}
 	}
 	dirs := slices.Clone(m.live)
 	slices.SortStableFunc(dirs, func(a, b string) int { return count[a] - count[b] })
@@ -360,7 +385,7 @@ func (m *Manager) dirsByLogs() []string {
 
 // UpdateTopicOptions changes the settings of all logs of a topic.
 func (m *Manager) UpdateTopicOptions(topic string, opts commitlog.Options) {
-	for _, l := range m.Logs() {
+	for _, l := range m.all() {
 		if l.Partition().Topic == topic {
 			compacted := l.Options().Compact
 			l.UpdateOptions(opts)
@@ -384,17 +409,31 @@ func (m *Manager) AsyncDelete(tp model.TopicPartition) error {
 	}
 	dir := l.ParentDir()
 	m.abortCleaning(tp)
+	err := m.retire(l)
+	m.dropCleaned(dir, tp)
+	return err
+}
+
+// retire renames the directory of a log that is out of service and has it
+// removed after a while.
+func (m *Manager) retire(l *commitlog.Log) error {
+	tp, dir := l.Partition(), l.ParentDir()
 	if err := l.RenameDir(filepath.Join(dir, deleteName(tp))); err != nil {
 		return err
 	}
 	m.checkpointRecoveryPoints(dir)
 	m.checkpointLogStarts(dir)
-	m.dropCleaned(dir, tp)
 	m.log.Infof("Log for partition %s is renamed to %s and is scheduled for deletion", tp, l.Dir())
+	m.removeLater(l)
+	return nil
+}
+
+// removeLater has the files of a log removed whose directory was renamed.
+func (m *Manager) removeLater(l *commitlog.Log) {
+	tp := l.Partition()
 	m.schedule.after(m.fileDeleteDelay(), func() {
 		if err := l.Delete(); err == nil {
 			m.log.Infof("Deleted log for partition %s in %s.", tp, l.Dir())
 		}
 	})
-	return nil
 }

@@ -62,7 +62,7 @@ func (m *Manager) DeleteOldSegments() {
 
 // flushDirtyLogs flushes the logs that have not been for flush.ms.
 func (m *Manager) flushDirtyLogs() {
-	for _, l := range m.Logs() {
+	for _, l := range m.all() {
 		if o := l.Options(); time.Since(l.LastFlush()).Milliseconds() >= o.FlushMs {
 			if err := l.Flush(); err != nil {
 				m.log.Errorf("Error flushing topic %s: %s", l.Partition().Topic, err)
@@ -72,13 +72,13 @@ func (m *Manager) flushDirtyLogs() {
 }
 
 func (m *Manager) closeIdleFiles() {
-	for _, l := range m.Logs() {
+	for _, l := range m.all() {
 		l.CloseIdleFiles()
 	}
 }
 
 func (m *Manager) expireProducers() {
-	for _, l := range m.Logs() {
+	for _, l := range m.all() {
 		l.ExpireProducers(time.Now())
 	}
 }
