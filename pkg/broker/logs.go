@@ -63,11 +63,15 @@ func (b *Broker) settleIdentity(ctx context.Context) error {
 // startLogs locks the directories and loads what is in them.
 func (b *Broker) startLogs(ctx context.Context) error {
 	c := b.current()
+	descriptors := vfs.OpenFileLimit()
+	filesMax := min(max(descriptors/3, 16), 32768)
+	b.log.Infof("%s%d files may be open at a time, about %d of them for segments and indexes", b.prefix(), descriptors, filesMax)
 	logs, err := logmanager.New(logmanager.Options{
 		Dirs:                       c.LogDirs(),
 		InitialOffline:             b.offlineDirs,
 		Loggers:                    b.loggers,
 		RecoveryThreads:            recoveryThreads(c),
+		OpenFilesMax:               filesMax,
 		RetentionCheckInterval:     time.Duration(c.Long("log.retention.check.interval.ms")) * time.Millisecond,
 		FlushCheckInterval:         time.Duration(c.Long("log.flush.scheduler.interval.ms")) * time.Millisecond,
 		RecoveryCheckpointInterval: milliseconds(c.Int("log.flush.offset.checkpoint.interval.ms")),

@@ -40,6 +40,8 @@ type Config struct {
 	RecoveryPoint  int64 // likewise
 	CleanShutdown  bool  // the broker before stopped in order, or the log is new
 
+	Files *OpenFiles // bounds what all logs keep open; may be nil
+
 	// After runs f later, on a goroutine of the caller's: removing files when
 	// nobody can still want them, flushing a segment that was rolled. When nil
 	// f runs at once.
@@ -192,7 +194,7 @@ func newLog(cfg Config) *Log {
 		cfg.OnTruncate = func(int64) {}
 	}
 	l := &Log{
-		fs: cfg.FS, place: &place{fs: cfg.FS}, partition: cfg.Partition, onTruncate: cfg.OnTruncate,
+		fs: cfg.FS, place: &place{fs: cfg.FS, files: cfg.Files}, partition: cfg.Partition, onTruncate: cfg.OnTruncate,
 		entry: cfg.Loggers.Logger("kafka.log.Log"), segLog: cfg.Loggers.Logger("kafka.log.LogSegment"),
 		prodLog: cfg.Loggers.Logger("kafka.log.ProducerStateManager"),
 		after:   cfg.After, onFailure: cfg.OnFailure, recovered: cfg.Recovered, producers: newProducers(),

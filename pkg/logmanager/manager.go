@@ -42,6 +42,8 @@ type Options struct {
 
 	Cleaner *logcleaner.Config // nil compacts nothing, log.cleaner.enable=false
 
+	OpenFilesMax int // how many files of segments and indexes stay open, about; no bound when 0
+
 	// OnDirFailure is told once of each directory that fails while the broker
 	// runs, after its logs are gone from the manager. It runs on a goroutine
 	// of the manager's.
@@ -92,6 +94,7 @@ type Manager struct {
 	log      *logrus.Entry
 	group    *lifecycle.Group
 	schedule *scheduler
+	files    *commitlog.OpenFiles
 	failures chan dirFailure
 	cleaner  *logcleaner.Cleaner // nil compacts nothing
 	cleaned  cleanedOffsets
@@ -141,6 +144,9 @@ func New(opts Options) (*Manager, error) {
 		logs: map[model.TopicPartition]*commitlog.Log{}, futures: map[model.TopicPartition]*commitlog.Log{}, preferred: map[model.TopicPartition]string{},
 		locks: map[string]io.Closer{}, loaded: map[string]bool{}, highWatermarks: offsets{},
 		foundClean: map[string]bool{}, marksWithEpoch: map[string]bool{}, fullSince: map[string]time.Time{},
+	}
+	if opts.OpenFilesMax > 0 {
+		m.files = commitlog.NewOpenFiles(opts.OpenFilesMax)
 	}
 	m.Reconfigure(opts.RecoveryThreads, opts.FileDeleteDelay)
 	if opts.Cleaner != nil {
@@ -356,7 +362,7 @@ func (m *Manager) config(tp model.TopicPartition, path string) commitlog.Config 
 	optionsOf := m.topicOptions
 	m.mu.Unlock()
 	dir := filepath.Dir(path)
-	return commitlog.Config{FS: m.fs, Dir: path, Partition: tp, Options: optionsOf(tp.Topic), Loggers: m.opts.Loggers,
+	return commitlog.Config{FS: m.fs, Dir: path, Partition: tp, Options: optionsOf(tp.Topic), Loggers: m.opts.Loggers, Files: m.files,
 		After: m.schedule.after, OnFailure: func(err error) { m.fail(dir, err) },
 		OnTruncate: func(offset int64) { m.truncated(dir, tp, offset) }}
 }
