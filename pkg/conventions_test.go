@@ -23,7 +23,7 @@ const module = "gregor/pkg/"
 var floors = [][]string{
 	0: {"model", "kerr", "wire", "compress", "vfs", "lifecycle", "logging"},
 	1: {"record", "protocol", "config"},
-	2: {"commitlog", "logmanager", "purgatory", "metadata", "zkstore", "client", "quota",
+	2: {"commitlog", "logcleaner", "logmanager", "purgatory", "metadata", "zkstore", "client", "quota",
 		"zookeeper/jute", "zookeeper/tree", "zookeeper/txnlog", "zookeeper/session", "zookeeper/server"},
 	3: {"replica", "coordinator", "group", "txn", "controller", "admin"},
 	4: {"network", "api"},
@@ -34,7 +34,8 @@ var floors = [][]string{
 // sameFloor lists the imports within a floor, each with its reason.
 var sameFloor = map[string]map[string]string{
 	"wire":             {"model": "a peer has a security protocol"},
-	"logmanager":       {"commitlog": "it keeps all logs of a broker"},
+	"logcleaner":       {"commitlog": "it rewrites segments of logs"},
+	"logmanager":       {"commitlog": "it keeps all logs of a broker", "logcleaner": "it keeps the cleaner's checkpoints"},
 	"group":            {"coordinator": "groups are state machines over it"},
 	"cli":              {"cli/jopt": "the option parser of the tools", "cli/argparse": "the option parser of the younger tools"},
 	"zookeeper/tree":   {"zookeeper/jute": "nodes hold stats and ACLs as they are on the wire"},

@@ -26,7 +26,6 @@ var checksOnly = map[string]bool{"config/crosschecks.go": true}
 var settingsApart = map[string]string{
 	"listener.security.protocol.map":           "it is read by a variable's name",
 	"process.roles":                            "it ends the start",
-	"log.cleaner.threads":                      "a change of it is checked",
 	"transaction.state.log.min.isr":            "the topic can be created by its name, and nobody writes to it",
 	"transaction.state.log.replication.factor": "as transaction.state.log.min.isr",
 	"transaction.state.log.num.partitions":     "as transaction.state.log.min.isr",

@@ -54,6 +54,6 @@ func (h *Handshake) apiVersions(_ context.Context, r *wire.Request) wire.Answer 
 
 func rangeOf(api protocol.API) kmsg.ApiVersionsResponseApiKey {
 	row := kmsg.NewApiVersionsResponseApiKey()
-	row.ApiKey, row.MinVersion, row.MaxVersion = api.Key, api.AdvertisedMin, api.Max
+	row.ApiKey, row.MinVersion, row.MaxVersion = api.Key, api.Min, api.Max
 	return row
 }

@@ -31,7 +31,7 @@ type ClusterOptions struct {
 }
 
 // Cluster is the family of the APIs that tell what there is: Metadata,
-// DescribeCluster, DescribeLogDirs.
+// DescribeCluster, DescribeLogDirs, and AlterReplicaLogDirs.
 type Cluster struct {
 	ClusterOptions
 	log    *logrus.Entry // kafka.server.KafkaApis
@@ -47,6 +47,7 @@ func NewCluster(options ClusterOptions) *Cluster {
 // Register enters the family's handlers.
 func (c *Cluster) Register(r *Router) {
 	r.Handle(3, Typed(kmsg.NewPtrMetadataRequest, c.metadata))
+	r.Handle(34, Typed(kmsg.NewPtrAlterReplicaLogDirsRequest, c.alterReplicaLogDirs))
 	r.Handle(35, Typed(kmsg.NewPtrDescribeLogDirsRequest, c.describeLogDirs))
 	r.Handle(60, Typed(kmsg.NewPtrDescribeClusterRequest, c.describeCluster))
 }

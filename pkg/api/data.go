@@ -31,7 +31,6 @@ type Data struct {
 	fetchMaxBytes int
 	sessions      *fetchSessions
 	log           *logrus.Entry // kafka.server.KafkaApis
-	oldFormats    mentions      // clients that would need records converted
 
 	produceScratch sync.Pool // of *produceScratch
 	fetchScratch   sync.Pool // of *fetchScratch

@@ -63,19 +63,26 @@ func (c *Cluster) describeLogs(logs []logmanager.LogDescription, wanted map[mode
 			continue
 		}
 		p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
-		p.Partition, p.Size, p.OffsetLag = tp.Partition, log.Size, c.offsetLag(log)
+		p.Partition, p.Size, p.OffsetLag, p.IsFuture = tp.Partition, log.Size, c.offsetLag(log), log.Future
 		last := &topics[len(topics)-1]
 		last.Partitions = append(last.Partitions, p)
 	}
 	return topics
 }
 
-// offsetLag is how far a log is behind what is committed; -1 for a log that
-// serves no partition.
+// offsetLag is how far a log is behind what is committed, and a copy behind
+// the log that it is to replace; -1 for a log that serves no partition.
 func (c *Cluster) offsetLag(log logmanager.LogDescription) int64 {
 	p, err := c.Replicas.Partition(log.Partition)
-	if err != nil || p.Log() == nil {
+	if err != nil {
 		return -1
 	}
-	return max(0, p.Log().HighWatermark()-log.LogEnd)
+	current := p.Log()
+	if current == nil {
+		return -1
+	}
+	if log.Future {
+		return current.LogEndOffset() - log.LogEnd
+	}
+	return max(0, current.HighWatermark()-log.LogEnd)
 }

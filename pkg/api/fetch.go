@@ -31,8 +31,8 @@ import (
 //
 // Where a fetch waits: replica.Manager.Fetch. What surprises: records never
 // pass through memory, the answer is made of pieces of the header and regions
-// of segment files; versions below 4 cannot carry format 2, and since records
-// are not converted, partitions that have any answer UNSUPPORTED_VERSION.
+// of segment files; only what versions below 4 cannot carry is converted on the
+// way out, see fetch_convert.go.
 const fetchFlexible = 12
 
 // fetchRequest is a decoded body.
@@ -228,7 +228,7 @@ func (d *Data) readFetches(ctx context.Context, r *wire.Request, req *fetchReque
 	}
 	d.replicas.Fetch(ctx, &params, fetches[:existing])
 	for i := range fetches[:existing] {
-		d.limitToVersion(r, req, &fetches[i])
+		d.limitToVersion(req, &fetches[i])
 	}
 	return fetches
 }
@@ -267,7 +267,7 @@ func isolationOf(replicaID model.BrokerID, level int8) commitlog.Isolation {
 
 // limitToVersion replaces what a client of the request's version would not
 // understand.
-func (d *Data) limitToVersion(r *wire.Request, req *fetchRequest, f *replica.Fetch) {
+func (d *Data) limitToVersion(req *fetchRequest, f *replica.Fetch) {
 	if err := f.Result.Err; err != nil {
 		if req.version <= 5 && kerr.Of(err) == kerr.KafkaStorageError {
 			f.Result.Err = kerr.NotLeaderOrFollower
@@ -278,11 +278,7 @@ func (d *Data) limitToVersion(r *wire.Request, req *fetchRequest, f *replica.Fet
 	case req.version < 10 && f.CompressionType() == "zstd":
 		f.Refuse(kerr.UnsupportedCompressionType)
 	case req.version < 4 && f.Result.Records.Length > 0:
-		if d.oldFormats.due(f.Topic + " " + r.Peer.Host) {
-			d.log.Warnf("Fetch version %d of client %s at %s needs the records of topic %s converted to an older format, which is not done yet; it is answered UNSUPPORTED_VERSION",
-				req.version, r.ClientIDOrEmpty(), r.Peer.Host, f.Topic)
-		}
-		f.Refuse(kerr.UnsupportedVersion)
+		d.downgrade(req, f)
 	}
 }
 

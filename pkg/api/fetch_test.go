@@ -39,8 +39,6 @@ func TestFetchErrors(t *testing.T) {
 		{"a negative last fetched epoch is none", 12, func(p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = -9 }, "t", nil},
 		{"last fetched epoch too new", 12, func(p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = 8 }, "t", kerr.OffsetOutOfRange},
 		{"a negative limit", 12, func(p *kmsg.FetchRequestTopicPartition) { p.PartitionMaxBytes = -1 }, "t", kerr.UnknownServerError},
-		{"format 2 in version 3", 3, nil, "t", kerr.UnsupportedVersion},
-		{"format 2 in version 0", 0, nil, "t", kerr.UnsupportedVersion},
 		{"nothing to read in version 0", 0, func(p *kmsg.FetchRequestTopicPartition) { p.FetchOffset = 3 }, "t", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -46,7 +46,7 @@ func TestApiVersionsListsWhatIsServed(t *testing.T) {
 		require.Zero(t, resp.ErrorCode)
 		require.Len(t, resp.ApiKeys, 3)
 		require.EqualValues(t, 0, resp.ApiKeys[0].ApiKey)
-		require.EqualValues(t, 3, resp.ApiKeys[0].MinVersion, "only the current record format is advertised")
+		require.EqualValues(t, 0, resp.ApiKeys[0].MinVersion)
 		require.EqualValues(t, 9, resp.ApiKeys[0].MaxVersion)
 		require.EqualValues(t, 11, resp.ApiKeys[1].MaxVersion)
 	}

@@ -30,8 +30,8 @@ import (
 //	9  flexible
 //
 // What surprises: with acks 0 there is never an answer, an error closes the
-// connection. Batches of format 2 are taken in versions below 3 as well.
-// Records of the older formats are answered UNSUPPORTED_FOR_MESSAGE_FORMAT.
+// connection. Versions below 3 carry any format, several messages of the old
+// ones too; the log converts them.
 // The body is walked by hand; the records of a partition are a slice of the
 // frame until the log has written them.
 const produceFlexible = 9
@@ -168,7 +168,7 @@ func (d *Data) produceAppends(req *produceRequest, appends []replica.Append) []r
 			} else {
 				p.err = kerr.UnknownTopicOrPartition
 			}
-			if p.err == nil && len(p.records) > 0 {
+			if p.err == nil {
 				p.at = len(appends)
 				appends = append(appends, replica.Append{
 					TopicPartition: model.TopicPartition{Topic: topic.Name, Partition: p.index},
@@ -181,8 +181,8 @@ func (d *Data) produceAppends(req *produceRequest, appends []replica.Append) []r
 	return appends
 }
 
-// checkProduce refuses what never reaches the log, and cuts the records to
-// the one batch that does.
+// checkProduce refuses what never reaches the log. From version 3 on it cuts
+// the records to the one batch that does.
 func (d *Data) checkProduce(req *produceRequest, p *producePartition, known bool) error {
 	if !known {
 		return kerr.UnknownTopicOrPartition
@@ -196,14 +196,11 @@ func (d *Data) checkProduce(req *produceRequest, p *producePartition, known bool
 			return err
 		}
 	}
-	switch {
-	case req.acks < -1 || req.acks > 1:
+	if req.acks < -1 || req.acks > 1 {
 		return kerr.InvalidRequiredAcks
-	case size == 0:
-		p.records = nil
+	}
+	if req.version < 3 {
 		return nil
-	case batchMagic(p.records) != 2:
-		return kerr.UnsupportedForMessageFormat
 	}
 	if more, err := firstBatch(p.records[size:]); err != nil || more > 0 {
 		return cmp.Or(err, error(kerr.InvalidRecord))
@@ -292,11 +289,10 @@ func (d *Data) produceUnanswered(r *wire.Request, req *produceRequest, appends [
 	return wire.Answer{Close: true}
 }
 
-// outcome is what came of the i-th partition. Nothing to append, which only
-// versions below 3 may ask for, is a success at no offset.
+// outcome is what came of the i-th partition.
 func (q *produceRequest) outcome(i int, appends []replica.Append) replica.Append {
 	p := &q.partitions[i]
-	if q.refused == nil && p.err == nil && len(p.records) > 0 {
+	if q.refused == nil && p.err == nil {
 		return appends[p.at]
 	}
 	return replica.Append{

@@ -104,7 +104,7 @@ func TestProduceErrors(t *testing.T) {
 		{"two batches", 9, 1, "t", 0, two, kerr.InvalidRecord, none},
 		{"two batches in an old version", 2, 1, "t", 0, two, kerr.InvalidRecord, none},
 		{"format 1 in a new version", 3, 1, "t", 0, v1, kerr.InvalidRecord, none},
-		{"format 1 in an old version", 2, 1, "t", 0, v1, kerr.UnsupportedForMessageFormat, none},
+		{"format 1 in an old version", 2, 1, "t", 0, v1, nil, 0},
 		{"no records in an old version", 2, 1, "t", 0, []byte{}, nil, none},
 		{"zstd too early", 6, 1, "t", 0, zstd, kerr.UnsupportedCompressionType, none},
 		{"zstd", 7, 1, "t", 0, zstd, nil, 0},

@@ -41,6 +41,7 @@ func (b *Broker) followConfiguration(ctx context.Context) error {
 // topics, the limits of the network, and what the controller goes by.
 func (b *Broker) brokerChanged(was, is *config.Broker) {
 	b.reconfigureLogs(is)
+	b.cleanerChanged(was, is)
 	for _, topic := range b.hostedTopics() {
 		parsed := b.topicConfig(topic, b.topicConfigs.known(topic))
 		b.logs.UpdateTopicOptions(topic, b.logOptions(parsed))

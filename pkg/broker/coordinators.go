@@ -198,7 +198,7 @@ func (l *topicLog) readChunk(log *commitlog.Log, offset int64) (batches []byte, 
 func wholeBatches(b []byte, offset int64) (size int, next int64, err error) {
 	rest := b
 	for next = offset; ; {
-		batch, more, err := record.Split(rest)
+		batch, more, err := record.SplitAny(rest)
 		size = len(b) - len(rest)
 		if errors.Is(err, record.ErrShort) || err != nil && size > 0 {
 			return size, next, nil
@@ -206,7 +206,7 @@ func wholeBatches(b []byte, offset int64) (size int, next int64, err error) {
 		if err != nil {
 			return 0, next, err
 		}
-		next, rest = batch.NextOffset(), more
+		next, rest = batch.LastOffset()+1, more
 	}
 }
 

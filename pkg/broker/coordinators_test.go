@@ -23,8 +23,10 @@ func TestChunksOfTheOffsetsTopic(t *testing.T) {
 		return built
 	}
 	one, two := batch(5, "a", "b"), batch(7, "c")
-	old := slices.Clone(one)
-	old[16] = 1 // the format
+	old, err := record.NewOldBuilder(1, compress.Gzip).Append(7, 1, nil, []byte("c")).Append(8, 1, nil, []byte("d")).Build()
+	require.NoError(t, err)
+	bad := slices.Clone(one)
+	bad[16] = 3 // the format
 	for name, row := range map[string]struct {
 		bytes []byte
 		size  int
@@ -34,8 +36,8 @@ func TestChunksOfTheOffsetsTopic(t *testing.T) {
 		"nothing":                   {nil, 0, 5, nil},
 		"whole":                     {bytes.Join([][]byte{one, two}, nil), len(one) + len(two), 8, nil},
 		"the last is cut":           {bytes.Join([][]byte{one, two[:20]}, nil), len(one), 7, nil},
-		"the last is of old format": {bytes.Join([][]byte{one, old}, nil), len(one), 7, nil},
-		"the first is":              {old, 0, 5, record.ErrOldFormat},
+		"the last is of old format": {bytes.Join([][]byte{one, old}, nil), len(one) + len(old), 9, nil},
+		"the last is of no format":  {bytes.Join([][]byte{one, bad}, nil), len(one), 7, nil},
 		"no batch":                  {bytes.Repeat([]byte{0xff}, 100), 0, 5, record.ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -63,16 +63,21 @@ func (b *Broker) settleIdentity(ctx context.Context) error {
 // startLogs locks the directories and loads what is in them.
 func (b *Broker) startLogs(ctx context.Context) error {
 	c := b.current()
+	descriptors := vfs.OpenFileLimit()
+	filesMax := min(max(descriptors/3, 16), 32768)
+	b.log.Infof("%s%d files may be open at a time, about %d of them for segments and indexes", b.prefix(), descriptors, filesMax)
 	logs, err := logmanager.New(logmanager.Options{
 		Dirs:                       c.LogDirs(),
 		InitialOffline:             b.offlineDirs,
 		Loggers:                    b.loggers,
 		RecoveryThreads:            recoveryThreads(c),
+		OpenFilesMax:               filesMax,
 		RetentionCheckInterval:     time.Duration(c.Long("log.retention.check.interval.ms")) * time.Millisecond,
 		FlushCheckInterval:         time.Duration(c.Long("log.flush.scheduler.interval.ms")) * time.Millisecond,
 		RecoveryCheckpointInterval: milliseconds(c.Int("log.flush.offset.checkpoint.interval.ms")),
 		LogStartCheckpointInterval: milliseconds(c.Int("log.flush.start.offset.checkpoint.interval.ms")),
 		FileDeleteDelay:            time.Duration(c.Long("log.segment.delete.delay.ms")) * time.Millisecond,
+		Cleaner:                    newCleanerConfig(c),
 		OnDirFailure:               b.dirFailed,
 		DescribeOverrides:          func(topic string) string { return showOverrides(b.topicConfigs.known(topic)) },
 	})
@@ -120,6 +125,16 @@ func recoveryThreads(c *config.Broker) int {
 // change while the broker runs.
 func (b *Broker) reconfigureLogs(c *config.Broker) {
 	b.logs.Reconfigure(c.Int("num.recovery.threads.per.data.dir"), time.Duration(c.Long("log.segment.delete.delay.ms"))*time.Millisecond)
+}
+
+// logDirMovers is how many logs move between directories at a time: one for
+// each directory unless num.replica.alter.log.dirs.threads says otherwise.
+func (b *Broker) logDirMovers() int {
+	c := b.current()
+	if c.IsSet("num.replica.alter.log.dirs.threads") {
+		return c.Int("num.replica.alter.log.dirs.threads")
+	}
+	return len(c.LogDirs())
 }
 
 // writeIdentity keeps the id and the cluster in every directory; it comes

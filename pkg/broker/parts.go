@@ -37,6 +37,7 @@ func (b *Broker) startReplicas(context.Context) error {
 		Versions:           replica.PeerVersionsFor(c.InterBrokerProtocol()),
 		Quotas:             b.quotas,
 		NearestReplica:     c.String("replica.selector.class") == config.RackAwareSelector,
+		Movers:             b.logDirMovers(),
 		States:             b.store,
 		Fetching: replica.FetchingOptions{
 			Fetchers:          func() int { return b.current().Int("num.replica.fetchers") },

@@ -36,6 +36,9 @@ import (
 // brokers that is not a fetch comes near it.
 const maxResponseBytesDefault = 100 << 20
 
+// readBytesLeast is the least buffer for answers.
+const readBytesLeast = 16 << 10
+
 // Keys whose headers are exceptions.
 const (
 	keyControlledShutdown = 7
@@ -220,22 +223,34 @@ func timeoutAs(err error, doing string) error {
 }
 
 // readFrame reads one length-prefixed frame; its bytes are valid until the
-// next request.
+// next request. Since nothing follows an answer, whatever has come is taken at
+// once: a short answer costs one system call.
+//
+// Hot path of followers: no allocation once the buffer has grown.
 func (c *Conn) readFrame() ([]byte, error) {
-	var size [4]byte
-	if _, err := io.ReadFull(c.raw, size[:]); err != nil {
+	if cap(c.buf) < readBytesLeast {
+		c.buf = make([]byte, readBytesLeast)
+	}
+	buf := c.buf[:cap(c.buf)]
+	got, err := io.ReadAtLeast(c.raw, buf, 4)
+	if err != nil {
 		return nil, err
 	}
-	n := int32(binary.BigEndian.Uint32(size[:]))
-	if n < 4 || int(n) > c.opts.MaxResponseBytes {
+	n := int(int32(binary.BigEndian.Uint32(buf)))
+	switch {
+	case n < 4 || n > c.opts.MaxResponseBytes:
 		return nil, fmt.Errorf("response of %d bytes, want 4 to %d: %w", n, c.opts.MaxResponseBytes, ErrProtocol)
+	case got > 4+n:
+		return nil, fmt.Errorf("%d bytes behind the response: %w", got-4-n, ErrProtocol)
+	case len(buf) < 4+n:
+		c.buf = make([]byte, 4+n)
+		copy(c.buf, buf[:got])
+		buf = c.buf
 	}
-	if cap(c.buf) < int(n) {
-		c.buf = make([]byte, n)
+	if _, err = io.ReadFull(c.raw, buf[got:4+n]); errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
 	}
-	frame := c.buf[:n]
-	_, err := io.ReadFull(c.raw, frame)
-	return frame, err
+	return buf[4 : 4+n], err
 }
 
 // decodeResponse reads the response header (v1 with tagged fields for

@@ -109,6 +109,7 @@ func TestBadAnswersBreakTheConnection(t *testing.T) {
 		{"no room for a correlation id", []byte{0, 0, 0, 3, 0, 0, 0}, ErrProtocol},
 		{"another correlation id", []byte{0, 0, 0, 4, 0, 0, 0, 9}, ErrProtocol},
 		{"cut body", []byte{0, 0, 0, 5, 0, 0, 0, 0, 0}, ErrProtocol},
+		{"more than the answer", []byte{0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ErrProtocol},
 		{"closed", nil, io.EOF},
 		{"closed within the frame", []byte{0, 0, 0, 9, 0}, io.ErrUnexpectedEOF},
 	} {
@@ -153,7 +154,7 @@ func TestTimeoutCancelAndClose(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		dial := func(ctx context.Context, to model.Endpoint) (net.Conn, error) {
 			raw, err := dialPlaintext(ctx, to)
-			return &cancelling{Conn: raw, reads: 2, cancel: cancel}, err
+			return &cancelling{Conn: raw, reads: 1, cancel: cancel}, err
 		}
 		c, err := Dial(t.Context(), to, Options{Dial: dial})
 		require.NoError(t, err)

@@ -62,7 +62,6 @@ func (l *Log) appendAsLeader(records []byte, epoch model.LeaderEpoch, origin Ori
 		if c, err = l.checkRecords(record.Batch(in.first), opts, time.Now()); err != nil {
 			return l.nothing(), err
 		}
-		inPlace = !c.recount
 	}
 
 	l.mu.Lock()

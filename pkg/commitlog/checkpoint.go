@@ -72,6 +72,7 @@ func checkpointText(count int, lines []byte) []byte {
 // replaceFile writes a file so that a crash leaves the old or the new one.
 func replaceFile(fsys vfs.FS, path string, data []byte) error {
 	if err := vfs.WriteFile(fsys, path+".tmp", data); err != nil {
+		fsys.Remove(path + ".tmp") // a full disk needs the room more
 		return err
 	}
 	return fsys.Rename(path+".tmp", path)

@@ -35,6 +35,10 @@ func (l *Log) ActiveBase() int64 {
 	return segments.active().base
 }
 
+// Truncations counts how often the log was cut, so that work which a
+// truncation has undone can be told.
+func (l *Log) Truncations() int64 { return l.truncations.Load() }
+
 // Base is the segment's base offset.
 func (s Segment) Base() int64 { return s.s.base }
 
@@ -104,7 +108,8 @@ func (l *Log) FirstTimestamp(s Segment) (int64, error) {
 // marker. One that spans several segments is there for each of them.
 func (l *Log) AbortedBetween(from, to int64) ([]AbortedTxn, error) {
 	for {
-		found, err := abortedBetween(l.segments.Load().between(from, to+1), from, to)
+		segments := *l.segments.Load()
+		found, err := abortedBetween(segments[max(0, segments.floor(from)):], from, to)
 		if !errors.Is(err, errReplaced) {
 			return found, err
 		}

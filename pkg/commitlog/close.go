@@ -70,6 +70,9 @@ func (l *Log) Close() error {
 	if err := l.takeSnapshotLocked(); err != nil {
 		return l.failOn(err)
 	}
+	if err := l.epochs.save(); err != nil {
+		return l.failOn(err)
+	}
 	for _, s := range *l.segments.Load() {
 		if err := s.close(); err != nil {
 			return l.failOn(err)
@@ -78,11 +81,15 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// RenameDir moves the partition's directory, before it is deleted. Readers
-// that hold a region keep it.
+// RenameDir renames the partition's directory: before it is deleted, or when a
+// copy takes the place of the log. The name is not durable yet. Readers that
+// hold a region keep it; the caller sees to it that nobody begins to read
+// meanwhile.
 func (l *Log) RenameDir(dir string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
 	if err := l.fs.Rename(l.Dir(), dir); err != nil {
 		return l.failOn(err)
 	}

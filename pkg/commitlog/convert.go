@@ -23,6 +23,7 @@ type converter struct {
 
 	next    int64 // offset of the next record
 	refused *refusals
+	unfit   error // what the format of the log cannot hold
 	v2      record.Builder
 	old     *record.OldBuilder
 }
@@ -32,8 +33,8 @@ var converters = sync.Pool{New: func() any { return &converter{old: record.NewOl
 // assign gives the set the offsets from first on. The memory that it takes is
 // bounded by twice the largest message and a constant.
 func (c *converter) assign(l *Log, in incoming, first int64, epoch model.LeaderEpoch, now time.Time, opts *Options) (assigned, error) {
-	c.log, c.in, c.opts, c.now, c.next, c.refused = l, in, opts, now.UnixMilli(), first, nil
-	defer func() { c.log, c.in, c.opts, c.refused = nil, incoming{}, nil, nil }()
+	c.log, c.in, c.opts, c.now, c.next, c.refused, c.unfit = l, in, opts, now.UnixMilli(), first, nil, nil
+	defer func() { c.log, c.in, c.opts, c.refused, c.unfit = nil, incoming{}, nil, nil, nil }()
 	magic, same := in.first.Magic(), in.first.Magic() == opts.Magic() && in.source == in.target
 	switch {
 	case same && magic != record.Magic && in.source == compress.None:
@@ -125,13 +126,14 @@ func (c *converter) stampWrapper(first int64) (a assigned, inPlace bool, err err
 	return assigned{c.in.records, appended{lastOffset: last, maxTimestamp: maxTimestamp, offsetOfMaxTimestamp: last}}, true, nil
 }
 
-// rewrite builds the set anew.
+// rewrite builds the set anew. What the format cannot hold is told when no
+// record is refused for another reason, as by Kafka.
 func (c *converter) rewrite(first int64, epoch model.LeaderEpoch) (assigned, error) {
 	c.begin(first, epoch)
 	index := int32(0)
 	appendTime := c.in.first.LogAppendTime()
 	err := c.deep(func(r *record.Record) error {
-		if c.refuse(index, r.Offset, r.Timestamp, r.Key, r.Value, appendTime); c.refused == nil {
+		if c.refuse(index, r.Offset, r.Timestamp, r.Key, r.Value, appendTime); c.refused == nil && c.unfit == nil {
 			if err := c.add(r, first); err != nil {
 				return err
 			}
@@ -142,6 +144,9 @@ func (c *converter) rewrite(first int64, epoch model.LeaderEpoch) (assigned, err
 	if err == nil {
 		err = c.refused.err()
 	}
+	if err == nil {
+		err = c.unfit
+	}
 	if err != nil {
 		return assigned{}, err
 	}
@@ -150,6 +155,10 @@ func (c *converter) rewrite(first int64, epoch model.LeaderEpoch) (assigned, err
 
 func (c *converter) begin(first int64, epoch model.LeaderEpoch) {
 	if c.opts.Magic() != record.Magic {
+		if c.in.target == compress.Zstd {
+			c.unfit = kerr.UnsupportedCompressionType.With("ZStandard compression is not supported for magic %d", c.opts.Magic())
+			return
+		}
 		c.old.Reset(c.opts.Magic(), c.in.target)
 		if c.opts.LogAppendTime {
 			c.old.SetLogAppendTime(c.now)
@@ -169,10 +178,11 @@ func (c *converter) begin(first int64, epoch model.LeaderEpoch) {
 	}
 }
 
-// add writes one record. What the log's format cannot hold is refused.
+// add writes one record, if the log's format can hold it.
 func (c *converter) add(r *record.Record, first int64) error {
 	if r.Timestamp < record.NoTimestamp {
-		return kerr.InvalidTimestamp.With("Invalid negative timestamp %d", r.Timestamp)
+		c.unfit = kerr.InvalidTimestamp.With("Invalid negative timestamp %d", r.Timestamp)
+		return nil
 	}
 	size := 0
 	if c.opts.Magic() == record.Magic {
@@ -180,7 +190,8 @@ func (c *converter) add(r *record.Record, first int64) error {
 		size = c.v2.Size()
 	} else {
 		if len(r.Headers) > 0 {
-			return kerr.UnsupportedForMessageFormat.With("Magic v%d does not support record headers", c.opts.Magic())
+			c.unfit = kerr.UnsupportedForMessageFormat.With("Magic v%d does not support record headers", c.opts.Magic())
+			return nil
 		}
 		c.old.Append(c.next, r.Timestamp, r.Key, r.Value)
 		size = c.old.Size()

@@ -1,7 +1,9 @@
 package commitlog
 
 import (
+	"fmt"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -53,4 +55,51 @@ func TestALogThatNobodyUsesHoldsNoDescriptor(t *testing.T) {
 	require.EqualValues(t, 2, l.LogEndOffset())
 	require.Zero(t, counting.open.Load(), "opened again")
 	require.NoError(t, l.Close())
+}
+
+// Many logs that are all in use keep no more files open than they may, and
+// each has its records.
+func TestOpenFilesAreBounded(t *testing.T) {
+	const logs, atMost = 60, 12
+	counting := &countingFS{FS: vfs.NewMem()}
+	files := NewOpenFiles(atMost)
+	var all []*Log
+	for i := range logs {
+		cfg := testConfig(counting)
+		cfg.Dir, cfg.Files = fmt.Sprintf("/data/t-%d", i), files
+		cfg.Options.IndexIntervalBytes, cfg.Options.SegmentBytes, cfg.Options.SegmentIndexBytes = 0, 300, 1200
+		all = append(all, openTest(t, cfg))
+	}
+	var wait sync.WaitGroup
+	for worker := range 4 {
+		wait.Go(func() {
+			for round := range 20 {
+				for i := worker; i < logs; i += 4 {
+					if _, err := all[i].AppendAsLeader(batchOf(fmt.Sprint(round)), 0, OriginClient); err != nil {
+						t.Error(err)
+					}
+					if info, err := all[i].Read(int64(round), 100, LogEnd, true); err != nil || info.Records.Length == 0 {
+						t.Error(i, round, info, err)
+					} else {
+						info.Records.Release()
+					}
+				}
+			}
+		})
+	}
+	wait.Wait()
+	require.LessOrEqual(t, files.Count(), atMost+4, "four were at work")
+	require.LessOrEqual(t, counting.open.Load(), int64(atMost+4))
+	for _, l := range all {
+		require.EqualValues(t, 20, l.LogEndOffset())
+		l.SetHighWatermark(20)
+		for offset := range int64(20) {
+			bases, err := readBatches(t, l, offset, 1, HighWatermark)
+			require.NoError(t, err)
+			require.Equal(t, []int64{offset}, bases)
+		}
+		require.NoError(t, l.Close())
+	}
+	require.Zero(t, files.Count())
+	require.Zero(t, counting.open.Load())
 }

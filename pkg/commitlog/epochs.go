@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 
 	"gregor/pkg/model"
 )
@@ -27,6 +29,8 @@ type epochCache struct {
 	off     bool         // the log is of an old format
 	entries []epochStart
 	written []epochStart // what the file says
+
+	unsyncedName atomic.Bool // the file was replaced since the last syncNames
 }
 
 type epochStart struct {
@@ -129,6 +133,18 @@ func (c *epochCache) assign(epoch model.LeaderEpoch, start int64) error {
 	return c.writeLocked()
 }
 
+// at is the epoch that an offset is in.
+func (c *epochCache) at(offset int64) (epoch model.LeaderEpoch, found bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, e := range slices.Backward(c.entries) {
+		if e.start <= offset {
+			return e.epoch, true
+		}
+	}
+	return model.NoLeaderEpoch, false
+}
+
 func (c *epochCache) latest() (epochStart, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -213,9 +229,27 @@ func (c *epochCache) clear() error {
 	return c.writeLocked()
 }
 
-// writeLocked replaces the file if it says something else. The new name need
-// not be durable: epochs that have records are found again by recovery.
+// writeLocked replaces the file if it says something else. A full disk does
+// not stop a broker from leading, since nothing can be appended to it anyway:
+// what could not be written is by the next change, flush or close.
 func (c *epochCache) writeLocked() error {
+	err := c.saveLocked()
+	if errors.Is(err, syscall.ENOSPC) {
+		return nil
+	}
+	return err
+}
+
+// save makes the file say what the cache says. The name of what it wrote is
+// durable after the next syncNames of the log; unsyncedName tells. Epochs with
+// records behind the recovery point are found again without it.
+func (c *epochCache) save() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.saveLocked()
+}
+
+func (c *epochCache) saveLocked() error {
 	if slices.Equal(c.entries, c.written) {
 		return nil
 	}
@@ -223,6 +257,7 @@ func (c *epochCache) writeLocked() error {
 	for _, e := range c.entries {
 		fmt.Fprintf(&lines, "%d %d\n", e.epoch, e.start)
 	}
+	c.unsyncedName.Store(true)
 	if err := replaceFile(c.place.fs, c.place.path(epochFile), checkpointText(len(c.entries), lines.Bytes())); err != nil {
 		return err
 	}

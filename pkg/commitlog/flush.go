@@ -62,7 +62,10 @@ func (l *Log) flushUpTo(atLeast int64, target func() int64) error {
 		}
 		newNames = s.unsyncedName.Swap(false) || newNames
 	}
-	if newNames {
+	if err := l.epochs.save(); err != nil {
+		return l.failOn(err)
+	}
+	if l.epochs.unsyncedName.Swap(false) || newNames {
 		if err := l.syncNames(); err != nil {
 			return l.failOn(err)
 		}

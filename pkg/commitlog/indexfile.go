@@ -21,6 +21,7 @@ type indexFile struct {
 	fs        vfs.FS
 	path      func() string
 	entrySize int
+	files     *OpenFiles
 
 	// mu guards the fields below; reading and writing the file happen under
 	// it, so that nothing is read that is being replaced.
@@ -117,6 +118,7 @@ func (x *indexFile) openLocked() error {
 		return err
 	}
 	x.file = f
+	x.files.opened(x)
 	return nil
 }
 
@@ -321,6 +323,7 @@ func (x *indexFile) closeFileLocked() error {
 	}
 	err := x.file.Close()
 	x.file = nil
+	x.files.closed(x)
 	return err
 }
 

@@ -23,11 +23,11 @@ func (l *Log) load(cfg Config) error {
 	if err != nil {
 		return err
 	}
+	l.marks.start = cfg.LogStartOffset
 	if err := l.loadSegments(files, &cfg.Options); err != nil {
 		return err
 	}
 	l.recovery.set(cfg.RecoveryPoint)
-	l.marks.start = cfg.LogStartOffset
 	if !cfg.CleanShutdown {
 		var err error
 		if cfg.RecoveryPoint, err = l.recoverFrom(cfg.RecoveryPoint, &cfg.Options); err != nil {
@@ -69,7 +69,7 @@ func (l *Log) settleEnd(cfg Config) (end int64, err error) {
 	found := false
 	if segments := *l.segments.Load(); len(segments) > 0 {
 		if end, err = segments.active().nextOffset(); err != nil {
-			return 0, err
+			return 0, refuseDamage(err)
 		}
 		if found = end >= cfg.LogStartOffset; !found {
 			l.warn("Deleting all segments because logEndOffset (%d) is smaller than logStartOffset (%d)", end, cfg.LogStartOffset)
@@ -277,6 +277,21 @@ func (l *Log) loadSegments(files []fs.DirEntry, opts *Options) error {
 	return nil
 }
 
+// refuseDamage ends the start when there is no telling where a log ends that
+// was closed in order: bytes behind its last record were not written by a
+// broker.
+func refuseDamage(err error) error {
+	if !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	text := err.Error()
+	var place *damage
+	if errors.As(err, &place) && place.size >= 0 && place.size < oldSizeMinV0 {
+		text = fmt.Sprintf("Found record size %d smaller than minimum record overhead (%d) in file %s.", place.size, oldSizeMinV0, place.path)
+	}
+	return &Refusal{Class: "org.apache.kafka.common.errors.CorruptRecordException", Text: text, Err: err}
+}
+
 // refuseName ends the start when a segment's file has no number for a name.
 func refuseName(name string) error {
 	stem, ext, _ := strings.Cut(name, ".")
@@ -358,6 +373,8 @@ func (l *Log) reindex(s *segment, opts *Options) error {
 // back to where the first of them begins.
 func (l *Log) recoverFrom(recoveryPoint int64, opts *Options) (int64, error) {
 	segments := *l.segments.Load()
+	l.epochsInDoubt = true
+	defer func() { l.epochsInDoubt = false }()
 	for i := max(0, segments.floor(recoveryPoint)); i < len(segments); i++ {
 		s := segments[i]
 		recoveryPoint = min(recoveryPoint, s.base)

@@ -40,6 +40,8 @@ type Config struct {
 	RecoveryPoint  int64 // likewise
 	CleanShutdown  bool  // the broker before stopped in order, or the log is new
 
+	Files *OpenFiles // bounds what all logs keep open; may be nil
+
 	// After runs f later, on a goroutine of the caller's: removing files when
 	// nobody can still want them, flushing a segment that was rolled. When nil
 	// f runs at once.
@@ -50,6 +52,10 @@ type Config struct {
 	// OnFailure is told of an input or output error: the log directory must
 	// go offline. It is called with Log.mu held and must not call the log.
 	OnFailure func(err error)
+	// OnTruncate is told when the log was cut: the segment with this base
+	// offset is the active one now. It is called with Log.mu held and must not
+	// call the log.
+	OnTruncate func(activeBase int64)
 }
 
 // OffsetMetadata is an offset with the place of its batch in the log.
@@ -92,6 +98,9 @@ type Log struct {
 	onFailure func(error)
 	recovered func(int64)
 
+	onTruncate  func(int64)
+	truncations atomic.Int64
+
 	options  atomic.Pointer[Options]
 	segments atomic.Pointer[segmentList]
 	topicID  atomic.Pointer[model.TopicID]
@@ -107,6 +116,8 @@ type Log struct {
 	mu        sync.Mutex
 	producers *producers
 	epochs    *epochCache // has a lock of its own for readers
+
+	epochsInDoubt bool // what is behind the recovery point is being recovered
 
 	flushMu sync.Mutex // one flush at a time; taken with or without mu
 
@@ -179,8 +190,11 @@ func newLog(cfg Config) *Log {
 	if cfg.OnFailure == nil {
 		cfg.OnFailure = func(error) {}
 	}
+	if cfg.OnTruncate == nil {
+		cfg.OnTruncate = func(int64) {}
+	}
 	l := &Log{
-		fs: cfg.FS, place: &place{fs: cfg.FS}, partition: cfg.Partition,
+		fs: cfg.FS, place: &place{fs: cfg.FS, files: cfg.Files}, partition: cfg.Partition, onTruncate: cfg.OnTruncate,
 		entry: cfg.Loggers.Logger("kafka.log.Log"), segLog: cfg.Loggers.Logger("kafka.log.LogSegment"),
 		prodLog: cfg.Loggers.Logger("kafka.log.ProducerStateManager"),
 		after:   cfg.After, onFailure: cfg.OnFailure, recovered: cfg.Recovered, producers: newProducers(),

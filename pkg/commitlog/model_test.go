@@ -11,6 +11,7 @@ import (
 
 	"gregor/pkg/compress"
 	"gregor/pkg/kerr"
+	"gregor/pkg/model"
 	"gregor/pkg/record"
 	"gregor/pkg/vfs"
 )
@@ -18,6 +19,7 @@ import (
 // modelBatch is a batch as the model remembers it.
 type modelBatch struct {
 	base       int64
+	epoch      model.LeaderEpoch
 	timestamps []int64
 	values     []string
 }
@@ -34,6 +36,7 @@ type machine struct {
 	end     int64
 	flushed int64 // what a power cut must leave
 	clock   int64
+	epoch   model.LeaderEpoch
 }
 
 func newMachine(t *rapid.T) *machine {
@@ -58,19 +61,45 @@ func (m *machine) open(t *rapid.T, clean bool) {
 
 func (m *machine) Append(t *rapid.T) {
 	b := record.NewBuilder(compress.Codec(rapid.SampledFrom([]int{0, 0, 3}).Draw(t, "codec")))
-	batch := modelBatch{base: m.end}
+	batch := modelBatch{base: m.end, epoch: m.epoch}
 	for i := range rapid.IntRange(1, 4).Draw(t, "records") {
 		m.clock += rapid.Int64Range(-20, 100).Draw(t, "step")
 		value := fmt.Sprintf("%d-%0*d", m.end+int64(i), rapid.IntRange(0, 60).Draw(t, "size"), 0)
 		b.Append(m.clock, nil, []byte(value))
 		batch.timestamps, batch.values = append(batch.timestamps, m.clock), append(batch.values, value)
 	}
-	info, err := m.log.AppendAsLeader(b.MustBuild(), 0, OriginClient)
+	info, err := m.log.AppendAsLeader(b.MustBuild(), m.epoch, OriginClient)
 	require.NoError(t, err)
 	require.Equal(t, batch.base, info.FirstOffset)
 	require.Equal(t, batch.next()-1, info.LastOffset)
 	m.batches, m.end = append(m.batches, batch), batch.next()
 	m.log.SetHighWatermark(m.end)
+}
+
+// Lead begins a leader epoch.
+func (m *machine) Lead(t *rapid.T) {
+	m.epoch += model.LeaderEpoch(rapid.IntRange(1, 3).Draw(t, "epochs"))
+	require.NoError(t, m.log.AssignEpochStart(m.epoch, m.end))
+}
+
+// checkEpochs: an epoch that has records ends where the next one that has some
+// begins.
+func (m *machine) checkEpochs(t *rapid.T) {
+	for i, b := range m.batches {
+		if b.next() <= m.start {
+			continue
+		}
+		want := m.end
+		for _, later := range m.batches[i:] {
+			if later.epoch > b.epoch {
+				want = later.base
+				break
+			}
+		}
+		epoch, end := m.log.EndOffsetForEpoch(b.epoch)
+		require.Equal(t, b.epoch, epoch, "epoch of the batch at %d", b.base)
+		require.Equal(t, want, end, "end of epoch %d", epoch)
+	}
 }
 
 func (m *machine) Roll(t *rapid.T) {
@@ -170,6 +199,7 @@ func (m *machine) Check(t *rapid.T) {
 		}
 	}
 	m.checkTimestamp(t)
+	m.checkEpochs(t)
 	_, err := m.log.Read(m.start-1, 1, HighWatermark, true)
 	require.ErrorIs(t, err, kerr.OffsetOutOfRange)
 	_, err = m.log.Read(m.end+1, 1, HighWatermark, true)
@@ -220,7 +250,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"append": m.Append, "append again": m.Append, "and again": m.Append, "roll": m.Roll, "flush": m.Flush, "truncate": m.Truncate,
+			"append": m.Append, "append again": m.Append, "and again": m.Append, "roll": m.Roll, "lead": m.Lead, "flush": m.Flush, "truncate": m.Truncate,
 			"raise start": m.RaiseStart, "retention": m.Retention, "reopen": m.Reopen, "kill": m.Kill, "power cut": m.PowerCut, "": m.Check,
 		})
 	})

@@ -224,16 +224,31 @@ func (l *Log) addEntries(s *segment, h batchHeader, maxTimestamp, maxOffset int6
 // recoverBatch notes the epoch and the producer of a recovered batch.
 func (l *Log) recoverBatch(s *segment, raw []byte, h batchHeader) error {
 	if h.magic == record.Magic {
-		if latest, found := l.epochs.latest(); h.leaderEpoch >= 0 && (!found || model.LeaderEpoch(h.leaderEpoch) > latest.epoch) {
-			if err := l.epochs.assign(model.LeaderEpoch(h.leaderEpoch), h.baseOffset); err != nil {
-				return err
-			}
+		if err := l.recoverEpoch(h); err != nil {
+			return err
 		}
 		if err := l.noteProducerLocked(s, record.Batch(raw), h.position); err != nil {
 			return err
 		}
 	}
 	l.producers.mapEnd = h.lastOffset + 1
+	return nil
+}
+
+// recoverEpoch notes the epoch of a batch. Behind the recovery point the file
+// may lack an epoch or be of a longer log that was cut, when the renaming of a
+// newer file was lost: there the batches are right. Where the file agrees with
+// them it stays, with epochs that have no records any more.
+func (l *Log) recoverEpoch(h batchHeader) error {
+	start := l.readMarks().start
+	if h.leaderEpoch < 0 || h.lastOffset < start {
+		return nil
+	}
+	epoch, offset := model.LeaderEpoch(h.leaderEpoch), max(h.baseOffset, start)
+	known, found := l.epochs.at(offset)
+	if l.epochsInDoubt && (!found || known != epoch) || epoch > l.LatestEpoch() {
+		return l.epochs.assign(epoch, offset)
+	}
 	return nil
 }
 

@@ -40,6 +40,7 @@ type CleanedSegment struct {
 	log  *Log
 	s    *segment
 	opts Options
+	used bool // its files may be all that is left of their sources
 }
 
 // NewCleanedSegment begins a segment with the base offset of the first one
@@ -83,9 +84,12 @@ func (c *CleanedSegment) Base() int64 { return c.s.base }
 // String is the form that Kafka logs a segment in.
 func (c *CleanedSegment) String() string { return c.s.String() }
 
-// Discard removes the files of a segment that will not be used.
+// Discard removes the files of a segment that did not come to be used.
 func (c *CleanedSegment) Discard() error {
 	c.s.closeFiles()
+	if c.used {
+		return nil
+	}
 	return c.removeFiles()
 }
 
@@ -98,8 +102,8 @@ func (c *CleanedSegment) removeFiles() error {
 	return nil
 }
 
-// finish makes the segment durable, with the time of the last source.
-func (c *CleanedSegment) finish(modifiedMs int64) error {
+// Finish makes the segment durable, with the time of the last source.
+func (c *CleanedSegment) Finish(modifiedMs int64) error {
 	if err := c.s.becomeInactive(); err != nil {
 		return err
 	}
@@ -131,7 +135,7 @@ func (c *CleanedSegment) rename(suffix string) error {
 	return nil
 }
 
-// Replace puts a cleaned segment in the place of its sources, which follow
+// Replace puts a finished segment in the place of its sources, which follow
 // each other in the log. Readers that hold a source's file keep it. ErrChanged
 // when the sources are not what they were: the cleaned segment is to be
 // discarded then. Any other error is of the disk and has been reported.
@@ -140,9 +144,6 @@ func (l *Log) Replace(c *CleanedSegment, sources []Segment) error {
 	sizes := make([]int64, len(sources))
 	for i, source := range sources {
 		old[i], sizes[i] = source.s, source.Size()
-	}
-	if err := c.finish(old[len(old)-1].modified.Load()); err != nil {
-		return l.failOn(err)
 	}
 	next, err := c.s.nextOffset()
 	if err != nil {
@@ -169,6 +170,7 @@ func (l *Log) Replace(c *CleanedSegment, sources []Segment) error {
 }
 
 func (l *Log) replaceLocked(c *CleanedSegment, old segmentList, next int64) error {
+	c.used = true
 	if err := c.rename(swapSuffix); err != nil {
 		return err
 	}

@@ -33,8 +33,9 @@ func baseName(offset int64) string { return fmt.Sprintf("%020d", offset) }
 // place is where a log's files are. A log that is being deleted is renamed
 // while its segments live on.
 type place struct {
-	fs  vfs.FS
-	dir atomic.Pointer[string]
+	fs    vfs.FS
+	dir   atomic.Pointer[string]
+	files *OpenFiles // nil without a bound
 }
 
 func (p *place) path(name string) string { return filepath.Join(*p.dir.Load(), name) }
@@ -87,6 +88,7 @@ func newSegment(p *place, base int64, opts *Options) *segment {
 	s.modified.Store(s.created.UnixMilli())
 	path := func(ext string) func() string { return func() string { return s.path(ext) } }
 	s.offsets.base, s.times.base = base, base
+	s.offsets.files, s.times.files = p.files, p.files
 	s.offsets.init(p.fs, path(indexExt), offsetEntrySize, opts.SegmentIndexBytes)
 	s.times.init(p.fs, path(timeIndexExt), timeEntrySize, opts.SegmentIndexBytes)
 	s.txns.init(p.fs, path(txnIndexExt), base)
@@ -114,7 +116,10 @@ func createSegment(p *place, base int64, opts *Options) (*segment, error) {
 		}
 		s.preallocated = true
 	}
+	s.fileMu.Lock()
 	s.file, s.used = share(f), true
+	p.files.opened(s)
+	s.fileMu.Unlock()
 	s.active.Store(true)
 	s.unsyncedName.Store(true)
 	s.firstTimestamp, s.firstLoaded = record.NoTimestamp, true
@@ -148,6 +153,7 @@ func (s *segment) acquire() (*sharedFile, error) {
 			return nil, err
 		}
 		s.file = share(f)
+		s.place.files.opened(s)
 	}
 	s.file.hold()
 	return s.file, nil
@@ -159,6 +165,7 @@ func (s *segment) closeFiles() {
 	if s.file != nil {
 		s.file.drop()
 		s.file = nil
+		s.place.files.closed(s)
 	}
 	s.fileMu.Unlock()
 	s.offsets.closeFile()
@@ -171,6 +178,7 @@ func (s *segment) closeIfIdle() {
 	if !s.used && s.file != nil {
 		s.file.drop()
 		s.file = nil
+		s.place.files.closed(s)
 	}
 	s.used = false
 	s.fileMu.Unlock()

@@ -40,7 +40,14 @@ func (l *Log) truncateLocked(offset int64) error {
 		return err
 	}
 	l.recovery.lower(segments[keep-1].base) // its indexes have changed
+	l.truncatedLocked()
 	return l.endAtLocked(offset, min(offset, l.LogStartOffset()), opts)
+}
+
+// truncatedLocked tells whoever keeps what was done to the log so far.
+func (l *Log) truncatedLocked() {
+	l.truncations.Add(1)
+	l.onTruncate(l.ActiveBase())
 }
 
 // endAtLocked brings everything that is derived from the segments in line
@@ -83,6 +90,7 @@ func (l *Log) restartLocked(offset int64) error {
 		return err
 	}
 	l.segments.Store(&segmentList{s})
+	l.truncatedLocked()
 	if err := l.epochs.clear(); err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (l *Log) checkIncoming(in incoming, opts *Options, origin Origin) error {
 		if in.source == compress.Zstd {
 			return kerr.InvalidRecord.With("zstd in a message of format %d in the append to %s", magic, l.partition)
 		}
-		return l.checkTarget(in, opts)
+		return nil
 	}
 	b := record.Batch(in.first)
 	if origin == OriginClient {
@@ -125,13 +125,6 @@ func (l *Log) checkIncoming(in incoming, opts *Options, origin Origin) error {
 		return kerr.UnsupportedForMessageFormat.With("Transactional records cannot be used with magic version %d", opts.Magic())
 	case b.HasProducerID():
 		return kerr.UnsupportedForMessageFormat.With("Idempotent records cannot be used with magic version %d", opts.Magic())
-	}
-	return l.checkTarget(in, opts)
-}
-
-func (l *Log) checkTarget(in incoming, opts *Options) error {
-	if in.target == compress.Zstd && opts.Magic() != record.Magic {
-		return kerr.UnsupportedCompressionType.With("ZStandard compression is not supported for magic %d", opts.Magic())
 	}
 	return nil
 }
@@ -165,8 +158,11 @@ type checked struct {
 	batch        record.Batch
 	maxTimestamp int64
 	maxDelta     int32 // offset delta of the record that maxTimestamp is from
-	recount      bool  // the offsets must be counted anew
 }
+
+// errUncounted: Kafka, which reads no keys and values where it need not write
+// a batch anew, fails when it finds so late that it must.
+var errUncounted = errors.New("the offsets of a compressed batch do not count from 0 without gaps")
 
 // checkRecords walks the records of a batch. It finds the largest timestamp
 // and every record that must be refused.
@@ -194,7 +190,7 @@ func (l *Log) checkRecords(b record.Batch, opts *Options, now time.Time) (checke
 			c.maxTimestamp, c.maxDelta = timestamp, index
 		}
 		if compressed && s.OffsetDelta != index {
-			c.recount = true
+			return errUncounted
 		}
 		index++
 		return nil

@@ -1,12 +1,15 @@
 package commitlog
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"gregor/pkg/record"
 )
 
 // A batch that is damaged on disk must not be served, and records leave by
@@ -85,6 +88,7 @@ type damage struct {
 	path     string
 	offset   int64 // that was to be read there
 	position int64
+	size     int32 // that the batch says it has, -1 when not even that is there
 	reason   error
 }
 
@@ -100,7 +104,15 @@ func (s *segment) damaged(err error, offset, position int64) error {
 	if !errors.Is(err, ErrCorrupt) || errors.As(err, &known) {
 		return err
 	}
-	return &damage{path: s.path(logExt), offset: offset, position: position, reason: err}
+	d := &damage{path: s.path(logExt), offset: offset, position: position, size: -1, reason: err}
+	if file, err := s.acquire(); err == nil {
+		defer file.drop()
+		var head [record.Overhead]byte
+		if readAll(file, head[:], position) == nil {
+			d.size = int32(binary.BigEndian.Uint32(head[8:]))
+		}
+	}
+	return d
 }
 
 // soundUntil checks the whole batches of [from, to) that have not been, and

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,4 +189,24 @@ func TestVerifiedSpans(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Bytes behind the last record of a log that was closed in order end the
+// start, as they end a Java broker's; after a crash they are cut off.
+func TestBytesBehindTheLastRecord(t *testing.T) {
+	mem := vfs.NewMem()
+	cfg, values := sample(t, mem)
+	logs := slices.DeleteFunc(files(t, mem, cfg.Dir), func(name string) bool { return !strings.HasSuffix(name, logExt) })
+	path := cfg.Dir + "/" + logs[len(logs)-1]
+	data, err := vfs.ReadFile(mem, path, 1<<20)
+	require.NoError(t, err)
+	require.NoError(t, vfs.WriteFile(mem, path, append(data, make([]byte, 100)...)))
+	cfg.CleanShutdown = true
+	_, err = Open(cfg)
+	var refused *Refusal
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "org.apache.kafka.common.errors.CorruptRecordException", refused.JavaClass())
+	require.EqualError(t, refused, "Found record size 0 smaller than minimum record overhead (14) in file "+path+".")
+	cfg.CleanShutdown = false
+	require.EqualValues(t, len(values), openTest(t, cfg).LogEndOffset())
 }

@@ -51,7 +51,7 @@ var onlyDynamic = []Key{
 		Doc: "Bytes a second that leaders send to throttled replicas."},
 	{Name: "follower.replication.throttled.rate", Type: Long, Default: "9223372036854775807", Check: atLeast(0), Importance: Medium, Mode: ClusterWide,
 		Doc: "Bytes a second that throttled followers fetch."},
-	{Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: Long, Default: "9223372036854775807", Check: atLeast(0), Importance: Medium, Mode: ClusterWide, Inert: notYet,
+	{Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: Long, Default: "9223372036854775807", Check: atLeast(0), Importance: Medium, Mode: ClusterWide,
 		Doc: "Bytes a second that replicas moving between log directories are copied with."},
 }
 

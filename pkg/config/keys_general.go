@@ -15,7 +15,7 @@ var keysGeneral = []Key{
 		Doc: "How many threads of each listener read requests and send answers."},
 	{Name: "num.io.threads", Type: Int, Default: "8", Check: atLeast(1), Importance: High, Mode: ClusterWide, Inert: noPool,
 		Doc: "How many threads work on requests."},
-	{Name: "num.replica.alter.log.dirs.threads", Type: Int, Default: Null, Importance: High, Inert: notYet,
+	{Name: "num.replica.alter.log.dirs.threads", Type: Int, Default: Null, Importance: High,
 		Doc: "How many threads move replicas between log directories; one for each directory when unset."},
 	{Name: "background.threads", Type: Int, Default: "10", Check: atLeast(1), Importance: High, Mode: ClusterWide, Inert: noPool,
 		Doc: "Size of the pool for background work such as retention, flushing and expiry."},

@@ -208,7 +208,7 @@ func (m *machine) expelOffline(leader model.BrokerID, proposed map[model.TopicPa
 	var gone []replica
 	for _, tp := range sortedPartitions(maps.Keys(proposed)) {
 		p := m.c.partition(tp)
-		if results[tp].Err != nil || m.c.beingDeleted(tp.Topic) {
+		if results[tp].Err != nil || m.c.toDelete[tp.Topic] {
 			continue
 		}
 		for _, id := range p.leader.ISR {

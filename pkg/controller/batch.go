@@ -94,7 +94,7 @@ func (b *batch) tellMetadata(to []model.BrokerID, partitions ...*partition) {
 		u := metadataUpdate{LeaderISR: *p.leader, replicas: p.Replicas,
 			offline: keep(p.Replicas, func(id model.BrokerID) bool { return !b.m.c.isOnline(id, p.TopicPartition) })}
 		if b.m.c.toDelete[p.Topic] {
-			u.Leader, u.LeaderEpoch, u.ZkVersion = model.LeaderDuringDelete, model.EpochDuringDelete, 0
+			u.Leader, u.LeaderEpoch, u.ZkVersion = model.LeaderDuringDelete, 0, 0
 		}
 		b.updates[p.TopicPartition] = u
 	}

@@ -84,7 +84,7 @@ func (m *machine) brokersUp(ids []model.BrokerID, from map[model.BrokerID]model.
 	m.log.controller.Infof("New broker startup callback for %s", join(ids))
 	// The others hear of the new brokers, the new ones of all partitions.
 	m.sendMetadata(existing, nil)
-	m.sendMetadata(ids, m.c.selectPartitions(func(p *partition) bool { return p.leader != nil }))
+	m.sendMetadata(ids, m.c.selectPartitions(func(p *partition) bool { return p.leader != nil && !m.c.toDelete[p.Topic] }))
 	replicas := m.c.replicasOn(ids...)
 	if err := m.moveReplicas(replicas, OnlineReplica); err != nil {
 		return err
@@ -149,14 +149,14 @@ func (m *machine) brokersDown(ids []model.BrokerID) error {
 func (m *machine) replicasOffline(list []replica) error {
 	var deleting, rest []replica
 	for _, r := range list {
-		if m.c.beingDeleted(r.partition.Topic) {
+		if m.c.toDelete[r.partition.Topic] {
 			deleting = append(deleting, r)
 		} else {
 			rest = append(rest, r)
 		}
 	}
 	leaderless := m.c.selectPartitions(func(p *partition) bool {
-		return p.leader != nil && !m.c.isOnline(p.leader.Leader, p.TopicPartition) && !m.c.beingDeleted(p.Topic)
+		return p.leader != nil && !m.c.isOnline(p.leader.Leader, p.TopicPartition) && !m.c.toDelete[p.Topic]
 	})
 	if _, err := m.movePartitions(leaderless, OfflinePartition, ""); err != nil {
 		return err

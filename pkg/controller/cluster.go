@@ -133,8 +133,8 @@ func (r replica) String() string {
 // the event loop.
 //
 // Invariants: ineligible and deletionBegun hold only topics of toDelete; names
-// has exactly the ids of topics; reassigning holds partitions of topics, and
-// among them all whose assignment has adding or removing replicas.
+// has exactly the ids of topics; reassigning holds the partitions of topics that
+// have adding or removing replicas, but for topics of toDelete.
 type cluster struct {
 	epoch        model.ControllerEpoch
 	brokers      map[model.BrokerID]model.Broker // live and shutting down
@@ -204,20 +204,15 @@ func (c *cluster) addPartition(t *topic, number int32, a Assignment) *partition 
 	return p
 }
 
-// beingDeleted reports whether the topic is to be deleted and nothing holds
-// that up for which its partitions have to work.
-func (c *cluster) beingDeleted(topic string) bool {
-	return c.toDelete[topic] && !c.isReassigning(topic)
-}
-
-// isReassigning reports whether a partition of the topic is reassigned.
-func (c *cluster) isReassigning(topic string) bool {
-	for tp := range c.reassigning {
-		if tp.Topic == topic {
-			return true
+// markForDeletion notes that topics are to go. Their reassignments are over
+// with that.
+func (c *cluster) markForDeletion(topics []string) {
+	for _, name := range topics {
+		c.toDelete[name] = true
+		for _, p := range c.partitionsOf(name) {
+			delete(c.reassigning, p.TopicPartition)
 		}
 	}
-	return false
 }
 
 // addTopic enters a topic without partitions.

@@ -24,7 +24,7 @@ const (
 )
 
 // initDeletion takes over the marks that a failover found.
-func (m *machine) initDeletion(marked []string, ineligible map[string]string) error {
+func (m *machine) initDeletion(marked []string, ineligible map[string]bool) error {
 	m.log.deletion.Infof("Initializing manager with initial deletions: %s, initial ineligible deletions: %s",
 		set("Set", marked), set("HashSet", sortedKeys(ineligible)))
 	if !m.settings.DeleteTopicEnable {
@@ -32,11 +32,14 @@ func (m *machine) initDeletion(marked []string, ineligible map[string]string) er
 		return m.store.RemoveTopicDeletions(marked)
 	}
 	for _, name := range marked {
-		m.c.toDelete[name] = true
-		if reason := ineligible[name]; reason != "" {
-			m.c.ineligible[name] = reason
+		if err := m.abandonReassignments(name); err != nil {
+			return err
+		}
+		if ineligible[name] {
+			m.c.ineligible[name] = reasonOffline
 		}
 	}
+	m.c.markForDeletion(marked)
 	return nil
 }
 
@@ -73,11 +76,11 @@ func (m *machine) topicDeletions() error {
 	}
 	m.log.controller.Infof("Starting topic deletion for topics %s", strings.Join(known, ","))
 	for _, name := range known {
-		m.c.toDelete[name] = true
-		if m.c.isReassigning(name) {
-			m.haltDeletion([]string{name}, reasonReassigning)
+		if err := m.abandonReassignments(name); err != nil {
+			return err
 		}
 	}
+	m.c.markForDeletion(known)
 	return m.resumeDeletions()
 }
 
@@ -254,12 +257,10 @@ func (m *machine) failDeletion(list []replica) error {
 }
 
 // unhaltDeletion lets deletions go on that were waiting for something which
-// has happened now. A topic of which any partition is reassigned still waits.
+// has happened now.
 func (m *machine) unhaltDeletion(topics []string) error {
 	for _, name := range topics {
-		if !m.c.isReassigning(name) {
-			delete(m.c.ineligible, name)
-		}
+		delete(m.c.ineligible, name)
 	}
 	return m.resumeDeletions()
 }

@@ -23,9 +23,6 @@ func (m *machine) failover() error {
 		return err
 	}
 	ineligible := m.topicsWithOfflineReplicas()
-	for tp := range m.c.reassigning {
-		ineligible[tp.Topic] = reasonReassigning
-	}
 	m.log.controller.Infof("List of topics to be deleted: %s", strings.Join(marked, ","))
 	m.log.controller.Infof("List of topics ineligible for deletion: %s", strings.Join(sortedKeys(ineligible), ","))
 	m.log.controller.Infof("Initializing topic deletion manager")
@@ -124,11 +121,11 @@ func (m *machine) loadStates(list []*partition) error {
 	return nil
 }
 
-func (m *machine) topicsWithOfflineReplicas() map[string]string {
-	found := map[string]string{}
+func (m *machine) topicsWithOfflineReplicas() map[string]bool {
+	found := map[string]bool{}
 	for _, r := range replicasOf(m.c.selectPartitions(func(*partition) bool { return true })) {
 		if !m.c.isOnline(r.broker, r.partition.TopicPartition) {
-			found[r.partition.Topic] = reasonOffline
+			found[r.partition.Topic] = true
 		}
 	}
 	return found
@@ -224,7 +221,7 @@ func (m *machine) brokerLeaves(id model.BrokerID) ([]model.TopicPartition, error
 	m.log.controller.Debugf("All shutting down brokers: %s", join(sortedKeys(m.c.shuttingDown)))
 	m.log.controller.Debugf("Live brokers: %s", join(m.c.liveIDs()))
 	replicated := func(p *partition) bool {
-		return len(p.Replicas) > 1 && p.leader != nil && !m.c.beingDeleted(p.Topic) && slices.Contains(p.Replicas, id)
+		return len(p.Replicas) > 1 && p.leader != nil && !m.c.toDelete[p.Topic] && slices.Contains(p.Replicas, id)
 	}
 	led := m.c.selectPartitions(func(p *partition) bool { return replicated(p) && p.leader.Leader == id })
 	followed := m.c.selectPartitions(func(p *partition) bool { return replicated(p) && p.leader.Leader != id })

@@ -277,7 +277,7 @@ func (m *machine) ballot(p *partition, s LeaderISR, unclean bool) ballot {
 // topics that are being deleted.
 func (m *machine) tryOnline() error {
 	waiting := m.c.selectPartitions(func(p *partition) bool {
-		return (p.state == NewPartition || p.state == OfflinePartition) && !m.c.beingDeleted(p.Topic)
+		return (p.state == NewPartition || p.state == OfflinePartition) && !m.c.toDelete[p.Topic]
 	})
 	_, err := m.movePartitions(waiting, OnlinePartition, electOffline)
 	return err

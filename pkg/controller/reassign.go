@@ -24,8 +24,6 @@ import (
 // of a request, or of a leader's ISR change, go together, with the same
 // writes and requests for each of them.
 
-const reasonReassigning = "topic reassignment in progress"
-
 // startReassignments begins reassignments or changes running ones. wanted has
 // the assignments on the way to the targets. It returns the errors by
 // partition.
@@ -123,16 +121,10 @@ func (m *machine) writeAssignments(list []*partition) (map[string]error, error) 
 
 // advanceReassignments takes partitions on that are being reassigned: those
 // whose target is in sync are completed, the others are told how they stand.
-// While it runs their topics are not deleted.
 func (m *machine) advanceReassignments(list []*partition, failed map[model.TopicPartition]error) error {
 	if len(list) == 0 {
 		return nil
 	}
-	topics := map[string]bool{}
-	for _, p := range list {
-		topics[p.Topic] = true
-	}
-	m.haltDeletion(sortedKeys(topics), reasonReassigning)
 	ready, waiting, err := m.caughtUp(list)
 	if err != nil {
 		return err
@@ -296,14 +288,11 @@ func (m *machine) removeReplicas(list []replica, anyway bool) error {
 	return nil
 }
 
-// forgetReassignments notes that partitions have arrived, and lets go on what
-// waited for that.
+// forgetReassignments notes that partitions have arrived, and tells everybody.
 func (m *machine) forgetReassignments(list []*partition) error {
 	target := map[model.TopicPartition][]model.BrokerID{}
-	topics := map[string]bool{}
 	for _, p := range list {
 		target[p.TopicPartition] = p.Replicas
-		topics[p.Topic] = true
 		m.unwatchState(p.TopicPartition)
 	}
 	err := m.removeFromRequest(func(tp model.TopicPartition, replicas []model.BrokerID) bool {
@@ -317,11 +306,24 @@ func (m *machine) forgetReassignments(list []*partition) error {
 		delete(m.c.reassigning, p.TopicPartition)
 	}
 	m.sendMetadata(m.c.brokerIDs(), list)
-	waiting := slices.DeleteFunc(sortedKeys(topics), func(name string) bool { return !m.c.toDelete[name] })
-	if len(waiting) == 0 {
+	return nil
+}
+
+// abandonReassignments ends those of a topic that is to be deleted. What is
+// left of them, in the assignment as well, goes with the topic; Kafka leaves
+// them in /admin/reassign_partitions, where no other can be asked for then.
+func (m *machine) abandonReassignments(topic string) error {
+	found := false
+	for _, p := range m.c.partitionsOf(topic) {
+		if m.c.reassigning[p.TopicPartition] {
+			found = true
+			m.unwatchState(p.TopicPartition)
+		}
+	}
+	if !found {
 		return nil
 	}
-	return m.unhaltDeletion(waiting)
+	return m.removeFromRequest(func(tp model.TopicPartition, _ []model.BrokerID) bool { return tp.Topic == topic })
 }
 
 // reassignmentsCaughtUp completes those of partitions whose target is in sync

@@ -128,7 +128,7 @@ func (m *machine) offlineReplicas(id model.BrokerID, list []replica, b *batch) e
 		}
 		m.state.Infof("Partition %s state changed to %s after removing replica %d from the ISR as part of transition to %s",
 			p, p.leader.info(), id, OfflineReplica)
-		if !m.c.beingDeleted(p.Topic) {
+		if !m.c.toDelete[p.Topic] {
 			b.tellLeader(keep(p.Replicas, func(other model.BrokerID) bool { return other != id }), p, false)
 		}
 		m.enter(r, OfflineReplica)

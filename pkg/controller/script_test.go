@@ -66,17 +66,18 @@ func runScript(t *testing.T, file string) {
 
 // world is a machine with a store and brokers in memory.
 type world struct {
-	t       *testing.T
-	out     bytes.Buffer
-	store   *memoryStore
-	machine *machine
-	epoch   model.ControllerEpoch
-	zxid    model.BrokerEpoch
-	pending []pending
-	posted  []func() error
-	ids     byte
-	set     settings
-	quiet   bool // no output: for long random histories
+	t        *testing.T
+	out      bytes.Buffer
+	store    *memoryStore
+	machine  *machine
+	epoch    model.ControllerEpoch
+	zxid     model.BrokerEpoch
+	pending  []pending
+	posted   []func() error
+	ids      byte
+	requests int64 // reassignments asked for in ZooKeeper
+	set      settings
+	quiet    bool // no output: for long random histories
 }
 
 // pending is a request that waits to be answered.
@@ -206,6 +207,11 @@ func (w *world) run(words []string) {
 	if err := run(w, args); err != nil {
 		w.printf("error: %v", err)
 	}
+	w.runPosted()
+}
+
+// runPosted runs the events that were entered meanwhile.
+func (w *world) runPosted() {
 	for len(w.posted) > 0 {
 		run := w.posted[0]
 		w.posted = w.posted[1:]
@@ -231,8 +237,12 @@ var commands = map[string]func(w *world, args []string) error{
 		return w.event(func(m *machine) error { return m.brokersChanged() })
 	},
 	"topic": func(w *world, args []string) error {
-		_, existed := w.store.topics[args[0]]
-		w.store.topics[args[0]] = w.assignment(args[1:])
+		known, existed := w.store.topics[args[0]]
+		a := w.assignment(args[1:])
+		if existed && a.ID.IsZero() {
+			a.ID = known.ID
+		}
+		w.store.topics[args[0]] = a
 		if existed {
 			return w.event(func(m *machine) error { return m.topicDataChanged(args[0]) })
 		}
@@ -250,6 +260,10 @@ var commands = map[string]func(w *world, args []string) error{
 	},
 	"answer":   answer,
 	"alterisr": alterISR,
+	"isr": func(w *world, args []string) error { // the leader asks by AlterIsr
+		s := w.store.states[w.tp(args[0])]
+		return alterISR(w, []string{s.Leader.String(), "now", fmt.Sprintf("%s:%d:%s:%d", args[0], s.LeaderEpoch, args[1], s.ZkVersion)})
+	},
 	"shutdown": shutdownBroker,
 	"state": func(w *world, args []string) error { // tp leader epoch isr: written by the leader
 		tp := w.tp(args[0])
@@ -287,8 +301,8 @@ var commands = map[string]func(w *world, args []string) error{
 	"reassign":      reassign,
 	"reassignments": listReassignments,
 	"reassignnode": func(w *world, args []string) error { // by hand, by CMAK, by old tools
-		w.zxid++
-		w.store.reassign = &ReassignmentRequest{ID: int64(w.zxid), Targets: w.targets(args)}
+		w.requests++
+		w.store.reassign = &ReassignmentRequest{ID: w.requests, Targets: w.targets(args)}
 		return w.event(func(m *machine) error { _, err := m.reassignmentRequested(); return err })
 	},
 	"reassignedit": func(w *world, args []string) error { // into a node that is there
@@ -508,13 +522,13 @@ func (w *world) check() {
 	}
 	for tp := range c.reassigning {
 		require.NotNil(w.t, c.partition(tp), "%s is reassigned and unknown", tp)
-		require.False(w.t, c.deletionBegun[tp.Topic], "%s is reassigned while its deletion has begun", tp)
+		require.False(w.t, c.toDelete[tp.Topic], "%s is reassigned while its topic is to be deleted", tp)
 	}
 	for name := range c.deletionBegun {
 		require.True(w.t, c.toDelete[name], "%s has begun and is not to be deleted", name)
 	}
 	for _, p := range c.selectPartitions(func(*partition) bool { return true }) {
-		require.True(w.t, !p.InProgress() || c.reassigning[p.TopicPartition], "%s has adding or removing replicas and is not known to be reassigned", p)
+		require.True(w.t, !p.InProgress() || c.reassigning[p.TopicPartition] || c.toDelete[p.Topic], "%s has adding or removing replicas and is not known to be reassigned", p)
 		require.True(w.t, subset(p.Adding, p.Replicas) && subset(p.Removing, p.Replicas), "%s: %s", p, p.Assignment)
 		require.True(w.t, p.leader == nil || subset(p.leader.ISR, p.Replicas), "%s: ISR %v is not within %v", p, p.leader, p.Replicas)
 	}

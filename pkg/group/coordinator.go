@@ -182,7 +182,7 @@ func (c *Coordinator) OnResignation(partition int32, epoch model.LeaderEpoch) {
 // replay applies what a log holds, in its order, to a shard that is loading.
 func (c *Coordinator) replay(s *shard, batches []byte) error {
 	for len(batches) > 0 {
-		batch, rest, err := record.Split(batches)
+		batch, rest, err := record.SplitAny(batches)
 		if err != nil {
 			return fmt.Errorf("load %s: %w", partitionName(s.partition), err)
 		}
@@ -198,9 +198,9 @@ func (c *Coordinator) replay(s *shard, batches []byte) error {
 // members subscribe to and are assigned.
 const recordMax = 256 << 20
 
-func (c *Coordinator) replayBatch(s *shard, batch record.Batch) error {
+func (c *Coordinator) replayBatch(s *shard, batch record.Any) error {
 	if batch.Control() {
-		marker, found, err := batch.EndTxnMarker()
+		marker, found, err := record.Batch(batch).EndTxnMarker()
 		if err == nil && found {
 			for _, g := range s.groups {
 				g.offsets.decide(batch.ProducerID(), marker.Type == record.ControlCommit)
@@ -208,20 +208,17 @@ func (c *Coordinator) replayBatch(s *shard, batch record.Batch) error {
 		}
 		return err
 	}
-	records := batch.Records(recordMax)
-	defer records.Close()
-	for records.Next() {
-		r := records.Record()
+	return batch.Visit(recordMax, func(r *record.Record) error {
 		if err := c.replayRecord(s, batch, r); err != nil {
 			return fmt.Errorf("offset %d: %w", r.Offset, err)
 		}
-	}
-	return records.Err()
+		return nil
+	})
 }
 
 // replayRecord leaves out keys of newer versions: a later broker may have
 // written them.
-func (c *Coordinator) replayRecord(s *shard, batch record.Batch, r *record.Record) error {
+func (c *Coordinator) replayRecord(s *shard, batch record.Any, r *record.Record) error {
 	key, err := decodeKey(r.Key)
 	if err != nil {
 		return err

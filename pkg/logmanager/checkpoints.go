@@ -84,9 +84,11 @@ func (m *Manager) CheckpointHighWatermarks(byDir map[string]map[model.TopicParti
 	m.checkpointMu.Lock()
 	defer m.checkpointMu.Unlock()
 	m.mu.Lock()
-	for _, all := range byDir {
+	for dir, all := range byDir {
 		for tp, offset := range all {
-			m.highWatermarks[tp] = offset
+			if future := m.futures[tp]; future == nil || future.ParentDir() != dir {
+				m.highWatermarks[tp] = offset
+			}
 		}
 	}
 	m.mu.Unlock()

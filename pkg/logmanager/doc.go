@@ -14,6 +14,9 @@
 // Files of a log directory, besides the partitions: .lock, meta.properties,
 // .kafka_cleanshutdown, and the text files of checkpoint.go.
 //
-// Not here: compaction; moving a partition between directories (directories
-// ending in -future are left alone).
+// A partition that moves to another directory has a second log there, its
+// future log; see futures.go.
+//
+// Not here: compaction (logcleaner), of which only life, pauses and checkpoints
+// are here; filling future logs (replica).
 package logmanager

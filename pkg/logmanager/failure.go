@@ -51,7 +51,11 @@ func (m *Manager) failNow(f dirFailure) bool {
 	m.offline = append(m.offline, f.dir)
 	lost := m.sortedLocked(inDir(f.dir))
 	for _, l := range lost {
-		delete(m.logs, l.Partition())
+		for _, logs := range []map[model.TopicPartition]*commitlog.Log{m.logs, m.futures} {
+			if logs[l.Partition()] == l {
+				delete(logs, l.Partition())
+			}
+		}
 	}
 	if lock := m.locks[f.dir]; lock != nil {
 		lock.Close()
@@ -59,17 +63,22 @@ func (m *Manager) failNow(f dirFailure) bool {
 	}
 	none := len(m.live) == 0
 	m.mu.Unlock()
+	m.cleaned.forget(f.dir)
 
 	m.opts.Loggers.Logger("kafka.server.LogDirFailureChannel").Errorf("Error while using log directory in dir %s: %s", f.dir, f.err)
 	m.log.Warnf("Stopping serving logs in dir %s", f.dir)
-	var names []string
+	var names, copies []string
 	for _, l := range lost {
 		l.MarkFailed()
-		names = append(names, l.Partition().String())
+		if isFuture(l) {
+			copies = append(copies, l.Partition().String())
+			m.resumeMoved(l.Partition())
+		} else {
+			names = append(names, l.Partition().String())
+		}
 	}
-	if len(names) > 0 {
-		m.log.Warnf("Logs for partitions %s are offline due to failure on log directory %s", strings.Join(names, ","), f.dir)
-	}
+	m.log.Warnf("Logs for partitions %s are offline and logs for future partitions %s are offline due to failure on log directory %s",
+		strings.Join(names, ","), strings.Join(copies, ","), f.dir)
 	if none {
 		m.log.Errorf("Shutdown broker because all log dirs in %s have failed", strings.Join(m.opts.Dirs, ", "))
 	}
@@ -81,6 +90,7 @@ type LogDescription struct {
 	Partition model.TopicPartition
 	Size      int64
 	LogEnd    int64
+	Future    bool // a copy that is to take the log's place
 }
 
 // DirDescription is one log directory.
@@ -96,7 +106,7 @@ func (m *Manager) DescribeDirs() []DirDescription {
 	for _, dir := range m.opts.Dirs {
 		d := DirDescription{Dir: dir, Offline: !m.isLive(dir)}
 		for _, l := range m.logsIn(dir) {
-			d.Logs = append(d.Logs, LogDescription{Partition: l.Partition(), Size: l.Size(), LogEnd: l.LogEndOffset()})
+			d.Logs = append(d.Logs, LogDescription{Partition: l.Partition(), Size: l.Size(), LogEnd: l.LogEndOffset(), Future: isFuture(l)})
 		}
 		all = append(all, d)
 	}

@@ -136,7 +136,7 @@ func TestMetaProperties(t *testing.T) {
 	requireFatal(t, err, "kafka.common.InconsistentBrokerMetadataException", "Found:\n- /a -> {broker.id=1, version=0, cluster.id=g-WR2Iv4Svy1UUYAzn9m2g}\n- /c -> {broker.id=7, version=0, cluster.id=x}\n")
 	require.NoError(t, vfs.WriteFile(fs, "/c/meta.properties", []byte("version=1\nbroker.id=7\n")))
 	_, _, _, err = ReadBrokerMetadata(fs, []string{"/c"})
-	requireFatal(t, err, "java.lang.RuntimeException", "version 1")
+	requireFatal(t, err, "java.lang.RuntimeException", "Found unexpected version in loaded `meta.properties`: {broker.id=7, version=1}. Zk-based brokers only support version 0")
 	require.NoError(t, vfs.WriteFile(fs, "/c/meta.properties", []byte("broker.id=seven\n")))
 	_, _, _, err = ReadBrokerMetadata(fs, []string{"/c"})
 	requireFatal(t, err, "java.lang.RuntimeException", "/c/meta.properties")

@@ -66,6 +66,7 @@ type dirState struct {
 	withEpoch      bool // the form of the clean mark
 	recoveryPoints offsets
 	logStarts      offsets
+	highWatermarks offsets
 }
 
 func (m *Manager) loadDir(ctx context.Context, dir string, p *progress) error {
@@ -94,12 +95,10 @@ func (m *Manager) loadDir(ctx context.Context, dir string, p *progress) error {
 			return fatal("org.apache.kafka.common.KafkaException",
 				"Found directory %s, '%s' is not in the form of topic-partition or topic-partition.uniqueId-delete (if marked for deletion).\nKafka's log directories (and children) should only contain Kafka topic data.",
 				filepath.Join(dir, entry.Name()), entry.Name())
-		case kindLog:
+		case kindLog, kindFuture:
 			names = append(names, entry.Name())
 		case kindDelete:
 			m.deleteLater(tp, filepath.Join(dir, entry.Name()))
-		case kindFuture:
-			m.log.Warnf("Leaving %s alone: moving replicas between log directories is not supported", filepath.Join(dir, entry.Name()))
 		}
 	}
 	p.total.Add(int64(len(names)))
@@ -140,21 +139,17 @@ func (m *Manager) readState(dir string) (dirState, error) {
 	}
 	// A file that cannot be read costs the directory, as in Kafka: nobody knows
 	// what else was damaged with it.
-	var highWatermarks offsets
+	var cleaned offsets
 	for _, file := range []struct {
 		name string
 		into *offsets
-	}{{recoveryPointFile, &state.recoveryPoints}, {logStartFile, &state.logStarts}, {highWatermarkFile, &highWatermarks}, {cleanerFile, new(offsets)}} {
+	}{{recoveryPointFile, &state.recoveryPoints}, {logStartFile, &state.logStarts}, {highWatermarkFile, &state.highWatermarks}, {cleanerFile, &cleaned}} {
 		path := filepath.Join(dir, file.name)
 		if *file.into, err = readOffsets(m.fs, path); err != nil {
 			return state, fmt.Errorf("reading checkpoint file %s: %w", path, err)
 		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for tp, offset := range highWatermarks {
-		m.highWatermarks[tp] = offset
-	}
+	m.cleaned.load(dir, cleaned)
 	return state, nil
 }
 
@@ -176,7 +171,7 @@ func (m *Manager) loadLogs(ctx context.Context, dir string, names []string, stat
 
 func (m *Manager) loadLog(dir, name string, state dirState, done *atomic.Int64, total int, p *progress) error {
 	started := time.Now()
-	tp, _ := parseDir(name)
+	tp, k := parseDir(name)
 	cfg := m.config(tp, filepath.Join(dir, name))
 	cfg.CleanShutdown = state.clean
 	cfg.RecoveryPoint = state.recoveryPoints[tp]
@@ -187,18 +182,31 @@ func (m *Manager) loadLog(dir, name string, state dirState, done *atomic.Int64, 
 		return err
 	}
 	l.CloseFiles()
-	m.mu.Lock()
-	other := m.logs[tp]
-	if other == nil {
-		m.logs[tp] = l
+	enter := m.enter
+	if k == kindFuture {
+		enter = m.enterFuture
 	}
-	m.mu.Unlock()
-	if other != nil {
+	if err := enter(l, state); err != nil {
+		return err
+	}
+	m.log.Infof("Completed load of %s with %d segments in %dms (%d/%d loaded in %s)", l, l.Segments(), time.Since(started).Milliseconds(), done.Add(1), total, dir)
+	return nil
+}
+
+// enter takes a log that was loaded into service.
+func (m *Manager) enter(l *commitlog.Log, state dirState) error {
+	tp := l.Partition()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if other := m.logs[tp]; other != nil {
 		return fatal("java.lang.IllegalStateException",
 			"Duplicate log directories for %s are found in both %s and %s. It is likely because log directory failure happened while broker was replacing current replica with future replica. Recover broker from this failure by manually deleting one of the two directories for this partition. It is recommended to delete the partition in the log directory that is known to have failed recently.",
 			tp, l.Dir(), other.Dir())
 	}
-	m.log.Infof("Completed load of %s with %d segments in %dms (%d/%d loaded in %s)", l, l.Segments(), time.Since(started).Milliseconds(), done.Add(1), total, dir)
+	m.logs[tp] = l
+	if high, found := state.highWatermarks[tp]; found {
+		m.highWatermarks[tp] = high
+	}
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"gregor/pkg/commitlog"
 	"gregor/pkg/kerr"
 	"gregor/pkg/lifecycle"
+	"gregor/pkg/logcleaner"
 	"gregor/pkg/logging"
 	"gregor/pkg/model"
 	"gregor/pkg/vfs"
@@ -38,6 +39,10 @@ type Options struct {
 	RecoveryCheckpointInterval time.Duration // log.flush.offset.checkpoint.interval.ms, 60 s
 	LogStartCheckpointInterval time.Duration // log.flush.start.offset.checkpoint.interval.ms, 60 s
 	FileDeleteDelay            time.Duration // log.segment.delete.delay.ms of the broker, 60 s; see Reconfigure
+
+	Cleaner *logcleaner.Config // nil compacts nothing, log.cleaner.enable=false
+
+	OpenFilesMax int // how many files of segments and indexes stay open, about; no bound when 0
 
 	// OnDirFailure is told once of each directory that fails while the broker
 	// runs, after its logs are gone from the manager. It runs on a goroutine
@@ -89,7 +94,10 @@ type Manager struct {
 	log      *logrus.Entry
 	group    *lifecycle.Group
 	schedule *scheduler
+	files    *commitlog.OpenFiles
 	failures chan dirFailure
+	cleaner  *logcleaner.Cleaner // nil compacts nothing
+	cleaned  cleanedOffsets
 
 	// Settings that change while the broker runs.
 	recoveryThreads atomic.Int64
@@ -106,6 +114,8 @@ type Manager struct {
 	// mu guards the fields below; no file is touched while it is held.
 	mu             sync.Mutex
 	logs           map[model.TopicPartition]*commitlog.Log
+	futures        map[model.TopicPartition]*commitlog.Log // copies that are to take the place of logs
+	preferred      map[model.TopicPartition]string         // directories asked for, see PreferDir
 	live           []string
 	offline        []string
 	loaded         map[string]bool // directories of which every log is open
@@ -131,10 +141,17 @@ func New(opts Options) (*Manager, error) {
 	m := &Manager{
 		opts: opts, fs: opts.FS, log: opts.Loggers.Logger("kafka.log.LogManager"),
 		group: lifecycle.NewGroup(context.Background()), schedule: newScheduler(), failures: make(chan dirFailure, 64),
-		logs: map[model.TopicPartition]*commitlog.Log{}, locks: map[string]io.Closer{}, loaded: map[string]bool{}, highWatermarks: offsets{},
+		logs: map[model.TopicPartition]*commitlog.Log{}, futures: map[model.TopicPartition]*commitlog.Log{}, preferred: map[model.TopicPartition]string{},
+		locks: map[string]io.Closer{}, loaded: map[string]bool{}, highWatermarks: offsets{},
 		foundClean: map[string]bool{}, marksWithEpoch: map[string]bool{}, fullSince: map[string]time.Time{},
 	}
+	if opts.OpenFilesMax > 0 {
+		m.files = commitlog.NewOpenFiles(opts.OpenFilesMax)
+	}
 	m.Reconfigure(opts.RecoveryThreads, opts.FileDeleteDelay)
+	if opts.Cleaner != nil {
+		m.cleaner = logcleaner.New(*opts.Cleaner, m, opts.Loggers)
+	}
 	for _, dir := range opts.Dirs {
 		if slices.Contains(opts.InitialOffline, dir) || !m.usable(dir) {
 			m.offline = append(m.offline, dir)
@@ -262,13 +279,21 @@ func (m *Manager) Get(tp model.TopicPartition) *commitlog.Log {
 	return m.logs[tp]
 }
 
-// Logs is every log, in order.
+// Logs is every log, in order, without the copies of those that move.
 func (m *Manager) Logs() []*commitlog.Log {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sortedLocked(func(l *commitlog.Log) bool { return m.logs[l.Partition()] == l })
+}
+
+// all is every log and every copy, in order.
+func (m *Manager) all() []*commitlog.Log {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.sortedLocked(func(*commitlog.Log) bool { return true })
 }
 
+// logsIn is every log and every copy in a directory, in order.
 func (m *Manager) logsIn(dir string) []*commitlog.Log {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -277,9 +302,11 @@ func (m *Manager) logsIn(dir string) []*commitlog.Log {
 
 func (m *Manager) sortedLocked(which func(*commitlog.Log) bool) []*commitlog.Log {
 	found := make([]*commitlog.Log, 0, len(m.logs))
-	for _, l := range m.logs {
-		if which(l) {
-			found = append(found, l)
+	for _, logs := range []map[model.TopicPartition]*commitlog.Log{m.logs, m.futures} {
+		for _, l := range logs {
+			if which(l) {
+				found = append(found, l)
+			}
 		}
 	}
 	slices.SortFunc(found, func(a, b *commitlog.Log) int { return a.Partition().Compare(b.Partition()) })
@@ -287,7 +314,8 @@ func (m *Manager) sortedLocked(which func(*commitlog.Log) bool) []*commitlog.Log
 }
 
 // GetOrCreate returns the log of a partition and creates it when it is
-// missing, in the live directory with the fewest logs. Unless the partition is
+// missing, in the directory that was asked for it or else in the live one with the
+// fewest logs. Unless the partition is
 // new none is created while a directory is offline, since it may be there. An
 // id that is not zero is written into partition.metadata of a new log.
 func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.TopicID) (*commitlog.Log, error) {
@@ -297,11 +325,11 @@ func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.Topi
 		return l, nil
 	}
 	if offline := m.OfflineDirs(); !isNew && len(offline) > 0 {
-		return nil, kerr.KafkaStorageError.With("Can not create log for %s because log directories %s are offline", tp, strings.Join(offline, ","))
+		return nil, offlineDirsError(tp, offline)
 	}
-	tried := m.dirsByLogs()
+	tried := m.dirsFor(tp)
 	for _, dir := range tried {
-		l, err := m.create(tp, dir)
+		l, err := m.create(tp, filepath.Join(dir, tp.String()))
 		if err == nil && !id.IsZero() {
 			err = l.SetTopicID(id)
 		}
@@ -311,6 +339,7 @@ func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.Topi
 		}
 		m.mu.Lock()
 		m.logs[tp] = l
+		delete(m.preferred, tp)
 		m.mu.Unlock()
 		m.log.Infof("Created log for partition %s in %s with properties %s", tp, l.Dir(), m.opts.DescribeOverrides(tp.Topic))
 		return l, nil
@@ -318,8 +347,12 @@ func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.Topi
 	return nil, kerr.KafkaStorageError.With("No log directories available. Tried %s", strings.Join(tried, ", "))
 }
 
-func (m *Manager) create(tp model.TopicPartition, dir string) (*commitlog.Log, error) {
-	cfg := m.config(tp, filepath.Join(dir, tp.String()))
+func offlineDirsError(tp model.TopicPartition, offline []string) error {
+	return kerr.KafkaStorageError.With("Can not create log for %s because log directories %s are offline", tp, strings.Join(offline, ","))
+}
+
+func (m *Manager) create(tp model.TopicPartition, path string) (*commitlog.Log, error) {
+	cfg := m.config(tp, path)
 	cfg.CleanShutdown = true
 	return commitlog.Open(cfg)
 }
@@ -329,20 +362,27 @@ func (m *Manager) config(tp model.TopicPartition, path string) commitlog.Config 
 	optionsOf := m.topicOptions
 	m.mu.Unlock()
 	dir := filepath.Dir(path)
-	return commitlog.Config{FS: m.fs, Dir: path, Partition: tp, Options: optionsOf(tp.Topic), Loggers: m.opts.Loggers,
-		After: m.schedule.after, OnFailure: func(err error) { m.fail(dir, err) }}
+	return commitlog.Config{FS: m.fs, Dir: path, Partition: tp, Options: optionsOf(tp.Topic), Loggers: m.opts.Loggers, Files: m.files,
+		After: m.schedule.after, OnFailure: func(err error) { m.fail(dir, err) },
+		OnTruncate: func(offset int64) { m.truncated(dir, tp, offset) }}
 }
 
-// dirsByLogs is the live directories, the one with the fewest logs first.
-func (m *Manager) dirsByLogs() []string {
+// dirsFor is the directories to try for a new log: the one that was asked for,
+// else the live ones, that with the fewest logs first.
+func (m *Manager) dirsFor(tp model.TopicPartition) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if dir := m.preferred[tp]; slices.Contains(m.live, dir) {
+		return []string{dir}
+	}
 	if len(m.live) == 1 {
 		return slices.Clone(m.live) // without a look at thousands of logs
 	}
 	count := map[string]int{}
-	for _, l := range m.logs {
-		count[l.ParentDir()]++
+	for _, logs := range []map[model.TopicPartition]*commitlog.Log{m.logs, m.futures} {
+		for _, l := range logs {
+			count[l.ParentDir()]++
+		}
 	}
 	dirs := slices.Clone(m.live)
 	slices.SortStableFunc(dirs, func(a, b string) int { return count[a] - count[b] })
@@ -351,9 +391,13 @@ func (m *Manager) dirsByLogs() []string {
 
 // UpdateTopicOptions changes the settings of all logs of a topic.
 func (m *Manager) UpdateTopicOptions(topic string, opts commitlog.Options) {
-	for _, l := range m.Logs() {
+	for _, l := range m.all() {
 		if l.Partition().Topic == topic {
+			compacted := l.Options().Compact
 			l.UpdateOptions(opts)
+			if compacted && !opts.Compact {
+				m.abortCleaning(l.Partition())
+			}
 		}
 	}
 }
@@ -370,33 +414,32 @@ func (m *Manager) AsyncDelete(tp model.TopicPartition) error {
 		return kerr.KafkaStorageError.With("Failed to delete log for partition %s: it is not here", tp)
 	}
 	dir := l.ParentDir()
+	m.abortCleaning(tp)
+	err := m.retire(l)
+	m.dropCleaned(dir, tp)
+	return err
+}
+
+// retire renames the directory of a log that is out of service and has it
+// removed after a while.
+func (m *Manager) retire(l *commitlog.Log) error {
+	tp, dir := l.Partition(), l.ParentDir()
 	if err := l.RenameDir(filepath.Join(dir, deleteName(tp))); err != nil {
 		return err
 	}
 	m.checkpointRecoveryPoints(dir)
 	m.checkpointLogStarts(dir)
-	m.dropFromCheckpoint(dir, cleanerFile, tp)
 	m.log.Infof("Log for partition %s is renamed to %s and is scheduled for deletion", tp, l.Dir())
+	m.removeLater(l)
+	return nil
+}
+
+// removeLater has the files of a log removed whose directory was renamed.
+func (m *Manager) removeLater(l *commitlog.Log) {
+	tp := l.Partition()
 	m.schedule.after(m.fileDeleteDelay(), func() {
 		if err := l.Delete(); err == nil {
 			m.log.Infof("Deleted log for partition %s in %s.", tp, l.Dir())
 		}
 	})
-	return nil
-}
-
-// dropFromCheckpoint removes a partition from a file that another part
-// writes.
-func (m *Manager) dropFromCheckpoint(dir, file string, tp model.TopicPartition) {
-	m.checkpointMu.Lock()
-	defer m.checkpointMu.Unlock()
-	o, err := readOffsets(m.fs, filepath.Join(dir, file))
-	if err != nil {
-		m.log.Warnf("Cannot read %s: %s", filepath.Join(dir, file), err)
-		return
-	}
-	if _, found := o[tp]; found {
-		delete(o, tp)
-		m.writeCheckpoint(dir, file, o)
-	}
 }

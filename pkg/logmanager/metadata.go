@@ -112,7 +112,8 @@ func interpretMetaProperties(path string, raw map[string]string) (BrokerMetadata
 		set(n)
 	}
 	if md.version != 0 {
-		return md, fatal("java.lang.RuntimeException", "Expected version 0, but got version %d in %s", md.version, path)
+		return md, fatal("java.lang.RuntimeException",
+			"Found unexpected version in loaded `meta.properties`: %s. Zk-based brokers only support version 0 (which is implicit when the `version` field is missing).", javaMap(raw))
 	}
 	return md, nil
 }

@@ -56,12 +56,23 @@ func parseDir(name string) (model.TopicPartition, kind) {
 	return model.TopicPartition{Topic: name[:dash], Partition: int32(partition)}, k
 }
 
+const nameMax = 255
+
 // deleteName is the name that a partition's directory has until it is
 // removed. The topic is cut so that it fits a file name.
 func deleteName(tp model.TopicPartition) string {
-	const nameMax = 255
+	suffix := uniqueSuffix(tp, deleteSuffix)
+	return tp.Topic[:min(len(tp.Topic), nameMax-len(suffix))] + suffix
+}
+
+// futureName is the name of the directory that a partition is copied to. It
+// may be too long for a file, since the topic cannot be cut.
+func futureName(tp model.TopicPartition) string { return tp.Topic + uniqueSuffix(tp, futureSuffix) }
+
+// uniqueSuffix is what follows the topic in the name of a directory that is
+// not the partition's own.
+func uniqueSuffix(tp model.TopicPartition, end string) string {
 	var id [16]byte
 	rand.Read(id[:]) // never fails, see crypto/rand
-	suffix := "-" + strconv.Itoa(int(tp.Partition)) + "." + hex.EncodeToString(id[:]) + deleteSuffix
-	return tp.Topic[:min(len(tp.Topic), nameMax-len(suffix))] + suffix
+	return "-" + strconv.Itoa(int(tp.Partition)) + "." + hex.EncodeToString(id[:]) + end
 }

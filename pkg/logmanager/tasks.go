@@ -32,6 +32,7 @@ func (m *Manager) Start() {
 	m.every("log-idle-files", idleFilesInterval, m.closeIdleFiles)
 	m.every("disk-space", diskCheckInterval, func() { m.warnOfFullDisks(time.Now()) })
 	m.every("producer-expiry", producerExpiryInterval, m.expireProducers)
+	m.startCleaner()
 }
 
 // every runs a task after the initial delay and then each period.
@@ -51,26 +52,17 @@ func (m *Manager) every(name string, period time.Duration, task func()) {
 	})
 }
 
-// DeleteOldSegments applies retention to every log whose policy deletes.
+// DeleteOldSegments applies retention to every log that is not compacted.
 func (m *Manager) DeleteOldSegments() {
 	m.log.Debug("Beginning log cleanup...")
-	started, total := time.Now(), 0
-	for _, l := range m.Logs() {
-		if o := l.Options(); !o.Delete && o.Compact {
-			continue
-		}
-		n, err := l.DeleteOldSegments(time.Now())
-		total += n
-		if err != nil {
-			m.log.Errorf("Deleting old segments of %s failed: %s", l.Partition(), err)
-		}
-	}
+	started := time.Now()
+	total := m.deleteUncompacted(started)
 	m.log.Debugf("Log cleanup completed. %d files deleted in %d seconds", total, int(time.Since(started).Seconds()))
 }
 
 // flushDirtyLogs flushes the logs that have not been for flush.ms.
 func (m *Manager) flushDirtyLogs() {
-	for _, l := range m.Logs() {
+	for _, l := range m.all() {
 		if o := l.Options(); time.Since(l.LastFlush()).Milliseconds() >= o.FlushMs {
 			if err := l.Flush(); err != nil {
 				m.log.Errorf("Error flushing topic %s: %s", l.Partition().Topic, err)
@@ -80,13 +72,13 @@ func (m *Manager) flushDirtyLogs() {
 }
 
 func (m *Manager) closeIdleFiles() {
-	for _, l := range m.Logs() {
+	for _, l := range m.all() {
 		l.CloseIdleFiles()
 	}
 }
 
 func (m *Manager) expireProducers() {
-	for _, l := range m.Logs() {
+	for _, l := range m.all() {
 		l.ExpireProducers(time.Now())
 	}
 }
@@ -103,6 +95,9 @@ func (m *Manager) Shutdown() error {
 		return nil
 	}
 	m.log.Info("Shutting down.")
+	if m.cleaner != nil {
+		m.cleaner.Shutdown()
+	}
 	err := m.group.Close()
 	dirs := m.LiveDirs()
 	err = errors.Join(append(parallel("close log directory", len(dirs), func(i int) error { return m.closeDir(dirs[i]) }), err)...)

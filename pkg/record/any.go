@@ -96,6 +96,17 @@ func (a Any) Codec() compress.Codec {
 // Control reports whether the batch carries a marker instead of data.
 func (a Any) Control() bool { return !a.IsOld() && Batch(a).Control() }
 
+// Transactional reports whether the batch is part of a transaction.
+func (a Any) Transactional() bool { return !a.IsOld() && Batch(a).Transactional() }
+
+// ProducerID is NoProducerID in the old formats.
+func (a Any) ProducerID() int64 {
+	if a.IsOld() {
+		return NoProducerID
+	}
+	return Batch(a).ProducerID()
+}
+
 // LeaderEpoch is -1 in the old formats.
 func (a Any) LeaderEpoch() int32 {
 	if a.IsOld() {

@@ -55,7 +55,7 @@ func (d *Downgrade) Begin(b Any) error {
 	}
 	d.batch = b
 	if !b.IsOld() && b.Codec() == compress.None {
-		d.records = Batch(b).Records(d.limit)
+		d.records = Batch(b).Records(max(d.limit, len(b)))
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 // Append is one append to one partition: what goes in and what came of it.
 type Append struct {
 	model.TopicPartition
-	// Records is exactly one batch. Offsets and the leader epoch are written
-	// into it in place.
+	// Records is one batch, or several plain messages of an old format. Offsets
+	// and the leader epoch are written into it in place.
 	Records []byte
 
 	// Err is nil when the records are in the log and acknowledged as asked

@@ -89,6 +89,7 @@ func (m *Manager) BecomeLeaderOrFollower(req *kmsg.LeaderAndISRRequest, correlat
 	}
 	m.following.add(c.follows)
 	m.following.endIdle()
+	m.resumeMoves(assignments, results)
 	m.startCheckpointing()
 	if m.options.OnLeadership != nil {
 		m.options.OnLeadership(c.news)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"gregor/pkg/commitlog"
 	"gregor/pkg/model"
 )
 
@@ -44,11 +45,16 @@ func (m *Manager) checkpointHighWatermarks() {
 		if log == nil || p.offline.Load() {
 			continue
 		}
-		dir := log.ParentDir()
-		if marks[dir] == nil {
-			marks[dir] = map[model.TopicPartition]int64{}
+		for _, l := range []*commitlog.Log{log, p.Future()} {
+			if l == nil {
+				continue
+			}
+			dir := l.ParentDir()
+			if marks[dir] == nil {
+				marks[dir] = map[model.TopicPartition]int64{}
+			}
+			marks[dir][p.TopicPartition] = l.HighWatermark()
 		}
-		marks[dir][p.TopicPartition] = log.HighWatermark()
 	}
 	changed := map[string]map[model.TopicPartition]int64{}
 	for dir, of := range marks {

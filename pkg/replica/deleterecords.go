@@ -129,11 +129,14 @@ func (m *Manager) lowWatermark(tp model.TopicPartition) (int64, error) {
 }
 
 // lowWatermarkLocked is the smallest log start offset of the replicas whose
-// brokers are alive. A replica that has not fetched from this leader yet is
+// brokers are alive, and of the copy that the log here moves to. A replica that has not fetched from this leader yet is
 // not known to have followed. The partition leads, and its lock is held for
 // reading.
 func (m *Manager) lowWatermarkLocked(p *Partition) int64 {
 	low := p.log.LogStartOffset()
+	if p.future != nil {
+		low = min(low, p.future.LogStartOffset())
+	}
 	cluster := m.options.Metadata.Snapshot()
 	p.progress.Lock()
 	defer p.progress.Unlock()

@@ -20,7 +20,12 @@
 // As a follower, a fetcher brings the logs in line with the leader's and
 // appends what it fetches; there are num.replica.fetchers for each leader.
 //
-// Goroutines: one for each fetcher, one that looks for members of an ISR that
+// A log that moves to another log directory has a copy there, the future log.
+// A mover fills it from the log, in steps; when little is left the partition
+// stands still for a moment and the copy takes the log's place. What cuts the
+// log in between is counted, so that the copy is cut as well.
+//
+// Goroutines: one for each fetcher, one for each mover while something moves, one that looks for members of an ISR that
 // have fallen behind, one that delivers ISR changes, one that tells of them
 // in ZooKeeper where that is done, one that checkpoints high watermarks, started by the first
 // LeaderAndIsr, one that takes partitions of failed directories offline, and
@@ -32,11 +37,13 @@
 //	Manager.changes   orders the controller's requests; held while logs are made
 //	fetchers.mu       the map of fetchers
 //	fetcher.mu        the partitions of one; held while a fetched answer is appended
+//	movers.mu         the map of movers
+//	mover.mu          the moves of one; held during a step of a copy
 //	Manager.mu        the map of partitions; held for nothing else
 //	Partition.mu      leadership; read-held during an append or a read
 //	Partition.progress  what replicas have fetched, and the high watermark's advance
 //	the locks of commitlog.Log
 //
-// Not here: replicas that move between log directories, throttles, fetching
-// from the nearest replica.
+// Not here: the files (commitlog), the directories (logmanager), the rates that
+// throttles go by (quota).
 package replica

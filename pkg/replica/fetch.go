@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -317,6 +318,15 @@ func (f *Fetch) Magic() int8 {
 		return record.Magic
 	}
 	return f.log.Magic()
+}
+
+// RecordMax bounds the records that are unpacked for a reader.
+func (f *Fetch) RecordMax() int {
+	if f.log == nil {
+		return 0
+	}
+	opts := f.log.Options()
+	return min(2*opts.MaxMessageBytes+8<<20, math.MaxInt32)
 }
 
 // CompressionType is compression.type of the topic that was read, "" when the

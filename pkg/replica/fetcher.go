@@ -1,9 +1,12 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +42,9 @@ type fetcher struct {
 	mu     sync.Mutex
 	states map[model.TopicPartition]*fetchState
 	turns  uint64
+	order  []*fetchState // the states as they are to be asked; see orderedLocked
+	stale  bool          // other partitions have come or gone
+	turned bool          // some got records
 }
 
 // fetchState is where a partition stands.
@@ -94,6 +100,7 @@ func (f *fetcher) add(list []following) {
 			continue
 		}
 		f.states[n.partition.TopicPartition] = f.begin(n)
+		f.stale = true
 	}
 	select {
 	case f.wake <- struct{}{}:
@@ -115,8 +122,29 @@ func (f *fetcher) remove(tps []model.TopicPartition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, tp := range tps {
-		delete(f.states, tp)
+		f.dropLocked(tp)
 	}
+}
+
+func (f *fetcher) dropLocked(tp model.TopicPartition) {
+	delete(f.states, tp)
+	f.stale = true
+}
+
+// orderedLocked lists the partitions, those first that got records longest
+// ago.
+func (f *fetcher) orderedLocked() []*fetchState {
+	if f.stale {
+		clear(f.order)
+		f.order = slices.AppendSeq(f.order[:0], maps.Values(f.states))
+	}
+	if f.stale || f.turned {
+		slices.SortFunc(f.order, func(a, b *fetchState) int {
+			return cmp.Or(cmp.Compare(a.turn, b.turn), a.partition.TopicPartition.Compare(b.partition.TopicPartition))
+		})
+	}
+	f.stale, f.turned = false, false
+	return f.order
 }
 
 func (f *fetcher) idle() bool {
@@ -205,21 +233,22 @@ func (f *fetcher) delay(s *fetchState) {
 // nextFetch makes a request for every partition that is ready, nil when none
 // is. Those that lag behind and are throttled are left out while the quota is
 // exceeded.
+//
+// Hot path: no allocation for a partition that has nothing new to say.
 func (f *fetcher) nextFetch(now time.Time) *kmsg.FetchRequest {
 	f.wanted = f.wanted[:0]
 	f.mu.Lock()
-	for tp, s := range f.states {
-		log := s.partition.Log()
+	for _, s := range f.orderedLocked() {
+		tp, log := s.partition.TopicPartition, s.partition.Log()
 		if log == nil || s.phase != phaseFetching || s.notBefore.After(now) || s.lag != 0 && f.manager.options.Quotas.Follower.Holds(tp, now) {
 			continue
 		}
-		f.wanted = append(f.wanted, askedPartition{tp, asked{s.offset, log.LogStartOffset(), s.epoch, s.last}, s.turn})
+		f.wanted = append(f.wanted, askedPartition{tp, asked{s.offset, log.LogStartOffset(), s.epoch, s.last}})
 	}
 	f.mu.Unlock()
 	if len(f.wanted) == 0 {
 		return nil
 	}
-	sortAsked(f.wanted)
 	o := &f.manager.options
 	req := kmsg.NewPtrFetchRequest()
 	req.Version = o.Versions.Fetch
@@ -290,7 +319,7 @@ func (f *fetcher) take(tp model.TopicPartition, question asked, answer *kmsg.Fet
 	}
 	if n := len(answer.RecordBatches); n > 0 {
 		f.turns++
-		s.turn = f.turns
+		s.turn, f.turned = f.turns, true
 		f.resume(s)
 		if throttle := f.manager.options.Quotas.Follower; throttle.Throttles(tp) {
 			throttle.Record(n, time.Now())
@@ -318,7 +347,7 @@ func (f *fetcher) refused(tp model.TopicPartition, s *fetchState, err *kerr.Erro
 	case kerr.FencedLeaderEpoch:
 		f.log.Infof("%sPartition %s has an older epoch (%d) than the current leader. Will await the new LeaderAndIsr state before resuming fetching.",
 			f.prefix, tp, s.epoch)
-		delete(f.states, tp)
+		f.dropLocked(tp)
 		return
 	case kerr.UnknownLeaderEpoch:
 		f.log.Debugf("%sPartition %s has a newer epoch (%d) than the current leader. Retry the partition later.", f.prefix, tp, s.epoch)
@@ -339,16 +368,16 @@ func (f *fetcher) failed(tp model.TopicPartition, s *fetchState, err error) {
 	var refused *kerr.Error
 	switch {
 	case errors.Is(err, errNotFollowing):
-		delete(f.states, tp)
+		f.dropLocked(tp)
 	case errors.As(err, &refused) && refused == kerr.CorruptMessage:
 		f.log.Errorf("%sFound invalid messages during fetch for partition %s offset %d: %v", f.prefix, tp, s.offset, err)
 		f.delay(s)
 	case errors.Is(err, commitlog.ErrClosed):
 		f.log.Warnf("%sPartition %s marked as failed: its log is closed", f.prefix, tp)
-		delete(f.states, tp)
+		f.dropLocked(tp)
 	default:
 		f.log.WithError(err).Errorf("%sUnexpected error occurred while processing data for partition %s at offset %d", f.prefix, tp, s.offset)
 		f.log.Warnf("%sPartition %s marked as failed", f.prefix, tp)
-		delete(f.states, tp)
+		f.dropLocked(tp)
 	}
 }

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"math"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,8 +15,7 @@ const (
 	sessionBegin int32 = 0
 )
 
-// asked is what a fetch asks of one partition. order says which partition
-// comes first in the request and is no part of the question.
+// asked is what a fetch asks of one partition.
 type asked struct {
 	offset, logStart int64
 	epoch, last      model.LeaderEpoch
@@ -26,7 +24,6 @@ type asked struct {
 type askedPartition struct {
 	model.TopicPartition
 	asked
-	turn uint64
 }
 
 // fetchSession is the fetching side of a session: the leader remembers what
@@ -55,15 +52,24 @@ func (s *fetchSession) fill(req *kmsg.FetchRequest, wanted []askedPartition, par
 	if s.full() {
 		clear(s.asked)
 	}
-	named := make(map[model.TopicPartition]bool, len(wanted))
 	for i := range wanted {
 		w := &wanted[i]
-		named[w.TopicPartition] = true
 		if before, known := s.asked[w.TopicPartition]; known && before == w.asked {
 			continue
 		}
 		s.asked[w.TopicPartition] = w.asked
 		appendAsked(req, w, partitionMaxBytes)
+	}
+	if len(s.asked) > len(wanted) { // all of wanted are in it
+		s.forgetOthers(req, wanted)
+	}
+}
+
+// forgetOthers drops the partitions that are not wanted any more.
+func (s *fetchSession) forgetOthers(req *kmsg.FetchRequest, wanted []askedPartition) {
+	named := make(map[model.TopicPartition]bool, len(wanted))
+	for i := range wanted {
+		named[wanted[i].TopicPartition] = true
 	}
 	for tp := range s.asked {
 		if !named[tp] {
@@ -128,17 +134,4 @@ func (s *fetchSession) broken() {
 	if s.epoch != sessionless {
 		s.epoch = sessionBegin
 	}
-}
-
-// sortAsked puts those that got records longest ago first.
-func sortAsked(list []askedPartition) {
-	slices.SortFunc(list, func(a, b askedPartition) int {
-		if a.turn != b.turn {
-			if a.turn < b.turn {
-				return -1
-			}
-			return 1
-		}
-		return a.TopicPartition.Compare(b.TopicPartition)
-	})
 }

@@ -5,12 +5,14 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/pkg/config"
 	"gregor/pkg/kerr"
+	"gregor/pkg/model"
 )
 
 // ask fills a request for t-0.. with these offsets and prints it; -1 leaves a
@@ -86,13 +88,48 @@ func TestFetchWithoutSessions(t *testing.T) {
 }
 
 func TestFetchOrderIsFair(t *testing.T) {
-	list := []askedPartition{{TopicPartition: tp(0), turn: 9}, {TopicPartition: tp(1), turn: 2}, {TopicPartition: tp(3)}, {TopicPartition: tp(2)}}
-	sortAsked(list)
-	var order []int32
-	for _, a := range list {
-		order = append(order, a.Partition)
+	f := &fetcher{states: map[model.TopicPartition]*fetchState{}, stale: true}
+	for partition, turn := range []uint64{9, 2, 0, 0} {
+		at := tp(int32(partition))
+		f.states[at] = &fetchState{partition: &Partition{TopicPartition: at}, turn: turn}
 	}
-	require.Equal(t, []int32{2, 3, 1, 0}, order, "who got records last comes last")
+	order := func() (list []int32) {
+		for _, s := range f.orderedLocked() {
+			list = append(list, s.partition.Partition)
+		}
+		return list
+	}
+	require.Equal(t, []int32{2, 3, 1, 0}, order(), "who got records last comes last")
+	f.states[tp(2)].turn, f.turned = 10, true
+	require.Equal(t, []int32{3, 1, 0, 2}, order())
+	f.dropLocked(tp(1))
+	require.Equal(t, []int32{3, 0, 2}, order())
+}
+
+// A follower of many partitions to which nothing happens says nothing of them
+// and takes no memory for them.
+func TestFollowerAtRestAllocations(t *testing.T) {
+	const partitions = 200
+	b := newBroker(t)
+	b.live(partitions, 1, 2)
+	states := make([]state, partitions)
+	for i := range states {
+		states[i] = state{int32(i), 2, 0, []int32{2}, []int32{1, 2}}
+	}
+	b.apply(leaderAndIsr(7, states...))
+	f := b.newFetcher(fetcherKey{leader: 2, id: 1})
+	for _, p := range b.Partitions() {
+		f.add([]following{{p, 2, 0, 0}})
+		f.states[p.TopicPartition].phase = phaseFetching
+	}
+	now := time.Now()
+	require.Len(t, f.nextFetch(now).Topics[0].Partitions, partitions)
+	require.Nil(t, f.session.answered(&kmsg.FetchResponse{SessionID: 5}))
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+		if req := f.nextFetch(now); len(req.Topics) > 0 {
+			t.Error("nothing is new")
+		}
+	}), 1.0)
 }
 
 func TestPeerVersions(t *testing.T) {

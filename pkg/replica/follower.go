@@ -121,6 +121,7 @@ func (p *Partition) truncate(epoch model.LeaderEpoch, offset int64) (did bool, e
 	}
 	did = offset < log.LogEndOffset()
 	p.turns.Add(1)
+	p.cuts.Add(1)
 	return did, log.TruncateTo(offset)
 }
 
@@ -133,6 +134,7 @@ func (p *Partition) restart(epoch model.LeaderEpoch, offset int64) error {
 		return err
 	}
 	p.turns.Add(1)
+	p.cuts.Add(1)
 	return log.TruncateFullyAndStartAt(offset)
 }
 

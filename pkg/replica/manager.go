@@ -45,6 +45,7 @@ type Logs interface {
 	DescribeDirs() []logmanager.DirDescription
 	// CheckpointRecoveryPoints writes up to where every log is on disk.
 	CheckpointRecoveryPoints()
+	FutureLogs
 }
 
 // Options configure a Manager; the comments name Kafka's keys.
@@ -72,6 +73,7 @@ type Options struct {
 	// NearestReplica sends consumers to a replica in their own rack, as far as
 	// they say where they are (KIP-392).
 	NearestReplica bool
+	Movers         int             // num.replica.alter.log.dirs.threads
 	States         PartitionStates // where leaders write ISRs without Versions.AlterISR
 }
 
@@ -89,6 +91,7 @@ type Manager struct {
 
 	group      *lifecycle.Group
 	following  *fetchers
+	moving     *movers
 	isr        *isrQueue
 	isrWriter  isrWriter
 	dial       func(ctx context.Context, to model.BrokerID, listener, clientID string) (peer, error)
@@ -125,6 +128,7 @@ func New(options Options) *Manager {
 		isr:          newISRQueue(),
 	}
 	m.dial = m.connect
+	m.moving = newMovers(m)
 	m.following = &fetchers{manager: m, byKey: map[fetcherKey]*fetcher{}}
 	if options.Versions.AlterISR {
 		m.isrWriter = &controllerISR{manager: m}

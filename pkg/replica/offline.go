@@ -43,6 +43,7 @@ func (m *Manager) handleFailedDirs(ctx context.Context) error {
 func (m *Manager) takeOffline(dir string) {
 	m.changes.Lock()
 	defer m.changes.Unlock()
+	copies := m.forgetFutures(filepath.Clean(dir))
 	var names []string
 	var tps []model.TopicPartition
 	for _, p := range m.Partitions() {
@@ -57,7 +58,8 @@ func (m *Manager) takeOffline(dir string) {
 	}
 	m.following.remove(tps)
 	m.following.endIdle()
+	m.moving.remove(tps)
 	m.log.Warnf("%sStopping serving replicas in dir %s", m.prefix(), dir)
-	m.log.Warnf("%sBroker %d stopped fetcher for partitions %s and stopped moving logs for partitions  because they are in the failed log directory %s.",
-		m.prefix(), m.options.BrokerID, strings.Join(names, ","), dir)
+	m.log.Warnf("%sBroker %d stopped fetcher for partitions %s and stopped moving logs for partitions %s because they are in the failed log directory %s.",
+		m.prefix(), m.options.BrokerID, strings.Join(names, ","), strings.Join(copies, ","), dir)
 }

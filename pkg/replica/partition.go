@@ -31,10 +31,14 @@ type Partition struct {
 	// offset moved: a change of leadership, removal, a failed directory.
 	turns atomic.Uint64
 
+	// cuts counts how often the log was cut, each time before it is done.
+	cuts atomic.Uint64
+
 	// mu guards the fields below. It is held for reading while the log is
 	// appended to or read, so that leadership does not change underneath.
 	mu              sync.RWMutex
 	log             *commitlog.Log // nil until the first LeaderAndIsr
+	future          *commitlog.Log // the copy it moves to; nil when it does not
 	leader          model.BrokerID
 	leaderEpoch     model.LeaderEpoch
 	leaderSince     int64 // log end offset when this broker became leader of the epoch
@@ -277,7 +281,7 @@ func (p *Partition) recordFollowerFetch(id model.BrokerID, f followerFetch, now 
 func (p *Partition) retire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.log = nil
+	p.log, p.future = nil, nil
 	p.leader = model.NoBroker
 	p.isr, p.pending = nil, nil
 	p.turns.Add(1)

@@ -24,6 +24,7 @@ import (
 	"gregor/pkg/model"
 	"gregor/pkg/quota"
 	"gregor/pkg/record"
+	"gregor/pkg/vfs"
 )
 
 var _ Logs = (*logmanager.Manager)(nil)
@@ -73,6 +74,8 @@ type broker struct {
 	lagMax   time.Duration
 	nodes    *znodes
 	dialer   atomic.Pointer[*wires] // nil while nobody can be reached
+	fs       vfs.FS                 // the real one when nil
+	moves    *quota.Replication     // between log directories; without limit when nil
 }
 
 func newBroker(t testing.TB) *broker {
@@ -92,7 +95,7 @@ func newBrokerWith(t testing.TB, id model.BrokerID, protocol config.Version, lag
 
 func (b *broker) start(dirs []string) {
 	loggers := logging.New(b.out)
-	logs, err := logmanager.New(logmanager.Options{Dirs: dirs, Loggers: logging.Discard(), OnDirFailure: func(dir string) { b.DirFailed(dir) }})
+	logs, err := logmanager.New(logmanager.Options{Dirs: dirs, FS: b.fs, Loggers: logging.Discard(), OnDirFailure: func(dir string) { b.DirFailed(dir) }})
 	require.NoError(b.t, err)
 	require.NoError(b.t, logs.Lock())
 	require.NoError(b.t, logs.Load(b.t.Context(), func(string) commitlog.Options { return commitlog.DefaultOptions() }))
@@ -115,7 +118,8 @@ func (b *broker) start(dirs []string) {
 		States:             b.nodes,
 		Fetching: FetchingOptions{Fetchers: func() int { return 1 }, MaxWait: 20 * time.Millisecond, MinBytes: 1,
 			ResponseMaxBytes: 1 << 20, PartitionMaxBytes: 1 << 20, Backoff: 5 * time.Millisecond, SocketTimeout: 10 * time.Second},
-		Quotas:       Quotas{Leader: quota.NewReplication(secondsOfTen), Follower: quota.NewReplication(secondsOfTen)},
+		Quotas:       Quotas{Leader: quota.NewReplication(secondsOfTen), Follower: quota.NewReplication(secondsOfTen), LogDirs: b.moves},
+		Movers:       2,
 		OnLeadership: func(c LeadershipChange) { b.news = append(b.news, c) },
 		OnDeleted:    func(d []model.TopicPartition) { b.deleted = append(b.deleted, d...) },
 	})

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -41,6 +42,7 @@ func (m *Manager) StopReplicas(req *kmsg.StopReplicaRequest, correlationID int32
 		}
 	}
 	m.following.remove(tps)
+	m.moving.remove(tps)
 	m.following.endIdle()
 	for i, s := range stops {
 		if results[i].Err != nil {
@@ -92,10 +94,14 @@ func (m *Manager) stop(s stop) error {
 		}
 	}
 	m.wake(s.TopicPartition)
-	if !s.remove || m.options.Logs.Get(s.TopicPartition) == nil {
+	if !s.remove {
 		return nil
 	}
-	return m.options.Logs.AsyncDelete(s.TopicPartition)
+	err := m.options.Logs.DeleteFuture(s.TopicPartition)
+	if m.options.Logs.Get(s.TopicPartition) != nil {
+		err = errors.Join(m.options.Logs.AsyncDelete(s.TopicPartition), err)
+	}
+	return err
 }
 
 // stopsOf reads the partitions of a request. Version 0 lists them one by one,

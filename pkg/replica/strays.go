@@ -38,7 +38,7 @@ func (m *Manager) reportStrays() {
 	for _, dir := range m.options.Logs.DescribeDirs() {
 		var names []string
 		for _, log := range dir.Logs {
-			if m.isStray(log.Partition) {
+			if !log.Future && m.isStray(log.Partition) {
 				names = append(names, log.Partition.String())
 			}
 		}

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"gregor/pkg/commitlog"
 	"gregor/pkg/compress"
 	"gregor/pkg/config"
 	"gregor/pkg/model"
@@ -103,4 +105,39 @@ func isrOf(b *broker) []model.BrokerID {
 	p, err := b.Partition(tp(0))
 	require.NoError(b.t, err)
 	return p.State().ISR
+}
+
+// Neither side of replication takes memory for the records that go through.
+func TestReplicationAllocations(t *testing.T) {
+	b := newBroker(t)
+	b.apply(leaderAndIsr(7, state{0, 1, 0, []int32{1, 2}, []int32{1, 2}}))
+	b.options.Quotas.Leader.SetLimit(1 << 40)
+	b.options.Quotas.Leader.Throttle("t", quota.AllPartitions)
+	const records = 1000
+	many := make([]string, records)
+	require.NoError(t, b.put(0, 1, 0, many...).Err)
+	fetches := []Fetch{{TopicPartition: tp(0), MaxBytes: 1 << 20, LeaderEpoch: 0, LastFetchedEpoch: -1}}
+	params := &FetchParams{ReplicaID: 2, LeaderOnly: true, MaxBytes: 1 << 20, Isolation: commitlog.LogEnd}
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+		b.Fetch(t.Context(), params, fetches)
+		Release(fetches)
+	}), 1.0, "the leader")
+
+	follower := newBroker(t)
+	follower.live(1, 1, 2)
+	follower.apply(leaderAndIsr(7, state{0, 2, 0, []int32{1, 2}, []int32{1, 2}}))
+	p := mustPartition(t, follower)
+	builder := record.NewBuilder(compress.None)
+	for range records {
+		builder.Append(time.Now().UnixMilli(), nil, []byte("x"))
+	}
+	batch, end := builder.MustBuild(), int64(0)
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+		binary.BigEndian.PutUint64(batch, uint64(end)) // the base offset, which no checksum covers
+		_, err := p.appendFromLeader(0, fetched{offset: end, records: batch, highWatermark: end})
+		if err != nil {
+			t.Error(err)
+		}
+		end += records
+	}), 3.0, "the follower")
 }

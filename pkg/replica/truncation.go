@@ -15,7 +15,7 @@ import (
 func (f *fetcher) cutTo(tp model.TopicPartition, s *fetchState, answer EpochEnd) {
 	log := s.partition.Log()
 	if log == nil {
-		delete(f.states, tp)
+		f.dropLocked(tp)
 		return
 	}
 	c := cutFor(log, answer, s.offset)
@@ -83,8 +83,8 @@ func (f *fetcher) truncating(now time.Time) []askedPartition {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var list []askedPartition
-	for tp, s := range f.states {
-		log := s.partition.Log()
+	for _, s := range f.orderedLocked() {
+		tp, log := s.partition.TopicPartition, s.partition.Log()
 		if log == nil || s.phase != phaseTruncating || s.notBefore.After(now) {
 			continue
 		}
@@ -102,7 +102,6 @@ func (f *fetcher) truncating(now time.Time) []askedPartition {
 		}
 		f.resume(s)
 	}
-	sortAsked(list)
 	return list
 }
 
@@ -128,13 +127,12 @@ func (f *fetcher) settleAstray() {
 	now := time.Now()
 	f.mu.Lock()
 	var list []askedPartition
-	for tp, s := range f.states {
+	for _, s := range f.orderedLocked() {
 		if s.phase == phaseAstray && !s.notBefore.After(now) {
-			list = append(list, askedPartition{TopicPartition: tp, asked: asked{epoch: s.epoch}})
+			list = append(list, askedPartition{TopicPartition: s.partition.TopicPartition, asked: asked{epoch: s.epoch}})
 		}
 	}
 	f.mu.Unlock()
-	sortAsked(list)
 	for _, q := range list {
 		if f.ctx.Err() != nil {
 			return

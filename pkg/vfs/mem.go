@@ -153,7 +153,8 @@ func (n *memNode) clone(copies map[*memNode]*memNode, keep func(*memNode) ([]byt
 		return c
 	}
 	c.names, c.syncedNames = map[string]*memNode{}, map[string]*memNode{}
-	for name, child := range names {
+	for _, name := range sortedKeys(names, nil) { // so that the same random numbers leave the same
+		child := names[name]
 		c.names[name] = child.clone(copies, keep)
 		c.syncedNames[name] = c.names[name]
 	}

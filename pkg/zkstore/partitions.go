@@ -33,6 +33,14 @@ func encodePartitionState(p PartitionState) []byte {
 }
 
 func decodePartitionState(tp model.TopicPartition, data []byte) (PartitionState, error) {
+	if p, ok := scanPartitionState(data); ok {
+		return p, nil
+	}
+	return parsePartitionState(tp, data)
+}
+
+// parsePartitionState reads any JSON, as people and programs may write it.
+func parsePartitionState(tp model.TopicPartition, data []byte) (PartitionState, error) {
 	path := PartitionStatePath(tp)
 	var j partitionStateJSON
 	if err := decodeJSON(path, data, &j); err != nil {
@@ -77,7 +85,7 @@ func (s *Store) PartitionStates(ctx context.Context, tps []model.TopicPartition)
 //
 // The nodes of a new topic are one transaction under the fence, which costs
 // one write of the ensemble's log. Where that fails, because the topic has
-// partitions already or is too large for it, each node is a transaction.
+// partitions already or is too large for it, they go level by level.
 func (s *Store) CreatePartitionStates(ctx context.Context, states map[model.TopicPartition]PartitionState, fence Fence) (failed map[model.TopicPartition]error, err error) {
 	left, lossy, err := s.createWholeTopics(ctx, states, fence)
 	if err != nil || len(left) == 0 {
@@ -179,25 +187,8 @@ func (s *Store) createLevel(ctx context.Context, paths []string, data [][]byte, 
 		if data != nil {
 			ops[i].data = data[i]
 		}
-		ops[i] = fenced(fence, ops[i])
 	}
-	return s.fencedBatch(ctx, ops, fence)
-}
-
-// fencedBatch executes ops made by fenced and gives the inner results; a lost
-// fence is an error of the whole.
-func (s *Store) fencedBatch(ctx context.Context, ops []op, fence Fence) ([]result, error) {
-	results, err := s.batch(ctx, ops)
-	if err != nil {
-		return nil, err
-	}
-	for i, r := range results {
-		results[i] = unfenced(fence, r)
-		if errors.Is(results[i].err, ErrControllerMoved) {
-			return nil, ErrControllerMoved
-		}
-	}
-	return results, nil
+	return s.writeAll(ctx, ops, fence)
 }
 
 // UpdatePartitionStates replaces states, each on condition that the znode has
@@ -209,12 +200,12 @@ func (s *Store) UpdatePartitionStates(ctx context.Context, states map[model.Topi
 	tps := sortedPartitions(states)
 	ops := make([]op, len(tps))
 	for i, tp := range tps {
-		ops[i] = fenced(fence, op{
+		ops[i] = op{
 			kind: opSet, path: PartitionStatePath(tp),
 			data: encodePartitionState(states[tp]), version: int32(states[tp].ZkVersion),
-		})
+		}
 	}
-	results, err := s.fencedBatch(ctx, ops, fence)
+	results, err := s.writeAll(ctx, ops, fence)
 	if err != nil {
 		return nil, nil, err
 	}

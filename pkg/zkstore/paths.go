@@ -174,15 +174,15 @@ func (s *Store) subtree(ctx context.Context, path string) ([][]string, error) {
 func (s *Store) deleteAll(ctx context.Context, paths []string, fence Fence) error {
 	ops := make([]op, len(paths))
 	for i, p := range paths {
-		ops[i] = fenced(fence, op{kind: opDelete, path: p, version: anyVersion})
+		ops[i] = op{kind: opDelete, path: p, version: anyVersion}
 	}
-	results, err := s.batch(ctx, ops)
+	results, err := s.writeAll(ctx, ops, fence)
 	if err != nil {
 		return err
 	}
 	for _, r := range results {
-		if err := unfenced(fence, r).err; err != nil && !errors.Is(err, ErrNoNode) {
-			return err
+		if r.err != nil && !errors.Is(r.err, ErrNoNode) {
+			return r.err
 		}
 	}
 	return nil

@@ -116,7 +116,8 @@ func (s *Store) attempt(ctx context.Context, sess *session, o op) result {
 // batch executes requests of which none depends on another, several at a
 // time. results[i] answers ops[i]. The error is that of a lost session, a
 // closed store or a cancelled context; the results of single requests are in
-// their place.
+// their place. Requests that are under way when ctx is cancelled are not
+// waited for.
 func (s *Store) batch(ctx context.Context, ops []op) ([]result, error) {
 	results := make([]result, len(ops))
 	if len(ops) == 0 {
@@ -126,8 +127,9 @@ func (s *Store) batch(ctx context.Context, ops []op) ([]result, error) {
 		at int
 		r  result
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	// A request that can be cancelled costs a goroutine of its own: here the
+	// collector below is the one that leaves early.
+	whole := context.WithoutCancel(ctx)
 	answers := make(chan item, len(ops))
 	next := make(chan int, len(ops))
 	for i := range ops {
@@ -137,7 +139,11 @@ func (s *Store) batch(ctx context.Context, ops []op) ([]result, error) {
 	for range min(len(ops), s.opts.MaxInFlight) {
 		started := s.group.Go("zookeeper-batch", func(context.Context) error {
 			for i := range next {
-				answers <- item{i, s.one(ctx, ops[i])}
+				if err := ctx.Err(); err != nil {
+					answers <- item{i, result{err: err}}
+					continue
+				}
+				answers <- item{i, s.one(whole, ops[i])}
 			}
 			return nil
 		})
@@ -147,10 +153,14 @@ func (s *Store) batch(ctx context.Context, ops []op) ([]result, error) {
 	}
 	var fatal error
 	for range ops {
-		got := <-answers
-		results[got.at] = got.r
-		if fatal == nil && isFatal(got.r.err) {
-			fatal = got.r.err
+		select {
+		case <-ctx.Done():
+			return results, ctx.Err()
+		case got := <-answers:
+			results[got.at] = got.r
+			if fatal == nil && isFatal(got.r.err) {
+				fatal = got.r.err
+			}
 		}
 	}
 	return results, fatal

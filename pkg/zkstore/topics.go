@@ -206,9 +206,9 @@ func (s *Store) updateTopicsOnce(ctx context.Context, names []string, topics map
 		next := TopicAssignment{ID: topics[name].ID, Partitions: maps.Clone(now.Partitions)}
 		maps.Copy(next.Partitions, topics[name].Partitions)
 		known = append(known, name)
-		ops = append(ops, fenced(fence, op{kind: opSet, path: TopicPath(name), data: encodeTopic(next), version: now.ZkVersion}))
+		ops = append(ops, op{kind: opSet, path: TopicPath(name), data: encodeTopic(next), version: now.ZkVersion})
 	}
-	results, err := s.fencedBatch(ctx, ops, fence)
+	results, err := s.writeAll(ctx, ops, fence)
 	if err != nil {
 		return nil, err
 	}

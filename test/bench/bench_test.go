@@ -18,9 +18,11 @@ func TestBench(t *testing.T) {
 	t.Run("start", func(t *testing.T) { starts(t, tb, zk) })
 	t.Run("quickstart", func(t *testing.T) { quickstart(t, tb) })
 
+	t.Run("replication", func(t *testing.T) { replication(t, tb, zk) })
+
 	p := &pair{}
 	for i, name := range []string{ours, theirs} {
-		p[i] = broker(t, name, zk, "/"+name)
+		p[i] = broker(t, name, zk, "/"+name, nil)
 		p[i].connect(t).awaitBroker()
 	}
 	t.Run("idle", func(t *testing.T) { idle(t, tb, p) })

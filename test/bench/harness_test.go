@@ -278,15 +278,17 @@ const (
 	theirs = "kafka"
 )
 
-// broker starts a broker of a side with the sample configuration, as it is
-// started by its script, and does not wait for it. The chroot is its own.
-func broker(t testing.TB, name, zk, chroot string) *side {
+// broker starts a broker of a side with the sample configuration and changes
+// to it, as it is started by its script, and does not wait for it.
+func broker(t testing.TB, name, zk, chroot string, changes map[string]string) *side {
 	t.Helper()
 	s := &side{name: name, zooKeeper: zk + chroot, address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), dir: t.TempDir()}
-	config := properties(t, "server.properties", map[string]string{
+	all := map[string]string{
 		"listeners": "PLAINTEXT://" + s.address, "log.dirs": s.dir, "zookeeper.connect": s.zooKeeper,
 		"log.segment.delete.delay.ms": "1000",
-	})
+	}
+	maps.Copy(all, changes)
+	config := properties(t, "server.properties", all)
 	if name == ours {
 		s.process = start(t, filepath.Join(home(), "bin", "kafka-server-start.sh"), []string{config}, "LOG_DIR="+t.TempDir())
 	} else {

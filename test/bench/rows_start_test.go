@@ -26,7 +26,7 @@ func starts(t *testing.T, tb *table, zk string) {
 			if name == theirs && i > 2 {
 				continue
 			}
-			s := broker(t, name, zk, fmt.Sprintf("/start-%s-%d", name, i))
+			s := broker(t, name, zk, fmt.Sprintf("/start-%s-%d", name, i), nil)
 			s.connect(t).awaitBroker()
 			figures[j] = append(figures[j], milliseconds(time.Since(s.started)))
 			s.stop()

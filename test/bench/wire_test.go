@@ -70,15 +70,18 @@ func (c *client) answer() ([]byte, error) {
 // awaitBroker asks for metadata until a broker is in it.
 func (c *client) awaitBroker() {
 	c.t.Helper()
-	for {
-		req, resp := kmsg.NewPtrMetadataRequest(), kmsg.NewPtrMetadataResponse()
-		req.Topics = []kmsg.MetadataRequestTopic{}
-		c.ask(req, 5, resp)
-		if len(resp.Brokers) > 0 {
-			return
-		}
+	for c.brokers() == 0 {
 		time.Sleep(200 * time.Microsecond)
 	}
+}
+
+// brokers is how many brokers this one knows.
+func (c *client) brokers() int {
+	c.t.Helper()
+	req, resp := kmsg.NewPtrMetadataRequest(), kmsg.NewPtrMetadataResponse()
+	req.Topics = []kmsg.MetadataRequestTopic{}
+	c.ask(req, 5, resp)
+	return len(resp.Brokers)
 }
 
 // create makes a topic and waits until every partition of it has its leader.
