@@ -60,14 +60,29 @@ func (w *worker) clean(ctx context.Context, c Candidate) (end int64, stats *Stat
 		return 0, stats, err
 	}
 	txns := newTransactions()
-	for _, group := range groups {
-		if err := w.cleanGroup(ctx, c, group, horizon, txns, stats); err != nil {
+	for i, group := range groups {
+		groupEnd := behindSegments(c, end)
+		if i+1 < len(groups) {
+			groupEnd = groups[i+1][0].Base()
+		}
+		if err := w.cleanGroup(ctx, c, group, groupEnd, horizon, txns, stats); err != nil {
 			return 0, stats, err
 		}
 	}
 	stats.BufferUtilization = w.offsets.utilization()
 	stats.Ended = time.Now()
 	return end, stats, nil
+}
+
+// behindSegments is the base offset of the first segment that is not
+// rewritten when the map ends at an offset.
+func behindSegments(c Candidate, end int64) int64 {
+	for _, s := range c.Log.SegmentsBetween(end, c.FirstUncleanable) {
+		if s.Base() >= end {
+			return s.Base()
+		}
+	}
+	return c.FirstUncleanable
 }
 
 // deleteHorizon is the time before which a segment must have been written for
@@ -233,7 +248,7 @@ func (m *mapBuilder) add(b record.Batch) (full bool, err error) {
 
 // cleanGroup writes what stays of a group of segments into one and puts that
 // in their place.
-func (w *worker) cleanGroup(ctx context.Context, c Candidate, group []commitlog.Segment, horizon int64, txns *transactions, stats *Stats) error {
+func (w *worker) cleanGroup(ctx context.Context, c Candidate, group []commitlog.Segment, groupEnd, horizon int64, txns *transactions, stats *Stats) error {
 	l := c.Log
 	cleaned, err := l.NewCleanedSegment(group[0].Base())
 	if err != nil {
@@ -242,7 +257,9 @@ func (w *worker) cleanGroup(ctx context.Context, c Candidate, group []commitlog.
 	txns.keep = cleaned.AppendAborted
 	f := &filter{offsets: w.offsets, txns: txns, lastRecords: l.LastRecords(), stats: stats, out: w.out}
 	for i, s := range group {
-		upTo := w.offsets.latest + 1
+		// All of the segment is read, also what is behind the map's end: a
+		// transaction there must be known, or its marker would go.
+		upTo := groupEnd
 		if i+1 < len(group) {
 			upTo = group[i+1].Base()
 		}
