@@ -192,7 +192,7 @@ type mapBuilder struct {
 // addAll reports true when a key had no room.
 func (m *mapBuilder) addAll(piece []byte) (full bool, err error) {
 	for len(piece) > 0 {
-		var b record.Batch
+		var b record.Any
 		if b, piece, err = splitValid(piece); err != nil {
 			return false, err
 		}
@@ -208,15 +208,53 @@ func (m *mapBuilder) addAll(piece []byte) (full bool, err error) {
 
 // splitValid cuts off the first batch. What is wrong on the disk must not be
 // compacted, which would give it a right checksum.
-func splitValid(piece []byte) (record.Batch, []byte, error) {
-	b, rest, err := record.Split(piece)
+func splitValid(piece []byte) (record.Any, []byte, error) {
+	b, rest, err := record.SplitAny(piece)
 	if err == nil && !b.Valid() {
 		err = fmt.Errorf("batch from offset %d: wrong checksum: %w", b.BaseOffset(), record.ErrCorrupt)
 	}
 	return b, rest, err
 }
 
-func (m *mapBuilder) add(b record.Batch) (full bool, err error) {
+func (m *mapBuilder) add(b record.Any) (full bool, err error) {
+	if b.IsOld() {
+		return m.addOld(record.OldMessage(b))
+	}
+	return m.addBatch(record.Batch(b))
+}
+
+// addOld is add for messages of format 0 or 1.
+func (m *mapBuilder) addOld(b record.OldMessage) (full bool, err error) {
+	err = b.Deep(decompressedMax, func(inner record.OldMessage, offset, _ int64) error {
+		key, _, err := inner.KeyValue()
+		if err != nil {
+			return err
+		}
+		if !m.put(key, offset) {
+			full = true
+			return io.EOF
+		}
+		return nil
+	})
+	if full {
+		err = nil
+	}
+	return full, err
+}
+
+// put notes a record; false when there is no room for its key.
+func (m *mapBuilder) put(key []byte, offset int64) bool {
+	if key != nil && offset >= m.start {
+		if m.offsets.full() {
+			return false
+		}
+		m.offsets.put(key, offset)
+	}
+	m.stats.MapMessagesRead++
+	return true
+}
+
+func (m *mapBuilder) addBatch(b record.Batch) (full bool, err error) {
 	if b.Control() {
 		m.stats.MapMessagesRead++
 		_, err := m.txns.marker(b)
@@ -235,13 +273,9 @@ func (m *mapBuilder) add(b record.Batch) (full bool, err error) {
 		if r, rest, err = nextRecord(rest); err != nil {
 			return false, fmt.Errorf("batch from offset %d: %w", b.BaseOffset(), err)
 		}
-		if offset := b.BaseOffset() + int64(r.offsetDelta); r.key != nil && offset >= m.start {
-			if m.offsets.full() {
-				return true, nil
-			}
-			m.offsets.put(r.key, offset)
+		if !m.put(r.key, b.BaseOffset()+int64(r.offsetDelta)) {
+			return true, nil
 		}
-		m.stats.MapMessagesRead++
 	}
 	return false, nil
 }
@@ -309,7 +343,7 @@ func (w *worker) cleanInto(ctx context.Context, l *commitlog.Log, s commitlog.Se
 		f.beginChunk()
 		f.stats.BytesRead += int64(len(piece))
 		for len(piece) > 0 {
-			var b record.Batch
+			var b record.Any
 			var err error
 			if b, piece, err = splitValid(piece); err != nil {
 				return err
