@@ -269,7 +269,7 @@ func TestPartitionsAddedAndTopicDeleted(t *testing.T) {
 	})
 	require.True(t, one.saw("StopReplica v3", "a-0 epoch -2 delete"))
 	require.True(t, two.saw("StopReplica v3", "a-1 epoch -2 delete"))
-	require.True(t, one.saw("UpdateMetadata", "a-0 leader -2/-2", "a-1 leader -2/-2"))
+	require.True(t, one.saw("UpdateMetadata", "a-0 leader -2/0", "a-1 leader -2/0"))
 	configs, err := tool.EntityNames(t.Context(), zkstore.EntityTopics)
 	require.NoError(t, err)
 	require.Empty(t, configs)
