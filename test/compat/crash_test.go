@@ -36,10 +36,10 @@ type position struct {
 	offset    int64
 }
 
-func startLoad(t *testing.T, address, topic string) *load {
+func startLoad(t *testing.T, address, topic string, options ...kgo.Opt) *load {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.MaxBufferedRecords(500), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond))
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(strings.Split(address, ",")...), kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.MaxBufferedRecords(500), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond))...)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{client: client, cancel: cancel, done: make(chan struct{}), acked: map[position]string{}}
