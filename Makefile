@@ -1,5 +1,5 @@
 # What a newcomer types. README.md says more about each.
-.PHONY: build run test check compat bench race fuzz soak mutation clean
+.PHONY: build run test check compat bench race fuzz crash soak mutation clean
 
 build:
 	@scripts/build.sh
@@ -29,6 +29,10 @@ race:
 
 fuzz:
 	@scripts/fuzz.sh
+
+# the log under crashes and failing disks: thousands of histories, 200 kills
+crash:
+	@scripts/crash.sh
 
 # 500 faults in clusters of processes; GREGOR_FAULTS and GREGOR_SEED change that
 soak: build

@@ -150,6 +150,7 @@ func commonOptions(ctx context.Context, loggers *logging.Loggers, v *clientValue
 		kgo.RetryBackoffFn(func(int) time.Duration { return retryBackoff }),
 		kgo.MetadataMaxAge(max(v.ms("metadata.max.age.ms"), time.Second)),
 		kgo.MetadataMinAge(100 * time.Millisecond),
+		kgo.RequestTimeoutOverhead(min(max(v.ms("request.timeout.ms"), 100*time.Millisecond), 15*time.Minute)),
 		kgo.ConnIdleTimeout(max(v.ms("connections.max.idle.ms"), time.Second)),
 	}, nil
 }

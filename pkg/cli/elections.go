@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,21 +20,20 @@ import (
 // What kafka-leader-election and kafka-preferred-replica-election share: the
 // file with the partitions, the request, and how its answer is told.
 
-// electionTimeout is the request time-out of these tools, whatever the
-// properties of the admin client say.
-const electionTimeout = "30000"
-
-// electionClient makes the admin client of an election.
-func electionClient(ctx context.Context, loggers *logging.Loggers, bootstrap, file string) (*adminClient, error) {
+// electionClient makes the admin client of an election, with the time-outs of
+// the tool whatever the properties of the admin client say: so long for the
+// whole, and half of it for a request.
+func electionClient(ctx context.Context, loggers *logging.Loggers, bootstrap, file string, timeout time.Duration) (*adminClient, error) {
 	given, err := readClientProperties(file)
 	if err != nil {
 		return nil, err
 	}
-	properties := map[string]string{}
-	for name, value := range given {
-		properties[name] = value
+	properties := maps.Clone(given)
+	if properties == nil {
+		properties = map[string]string{}
 	}
-	properties["request.timeout.ms"] = electionTimeout
+	properties["default.api.timeout.ms"] = strconv.FormatInt(timeout.Milliseconds(), 10)
+	properties["request.timeout.ms"] = strconv.FormatInt(timeout.Milliseconds()/2, 10)
 	return newAdminClient(ctx, loggers, bootstrap, properties)
 }
 

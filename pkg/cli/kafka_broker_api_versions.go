@@ -3,9 +3,11 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -75,7 +77,7 @@ func showAPIVersions(ctx context.Context, env *Env, servers string, properties m
 		return exceptionf(configException, "%s", err)
 	}
 	defer client.Close()
-	brokers, err := findBrokers(ctx, client, network.nodes)
+	brokers, err := findBrokers(ctx, client, network, v.ms("request.timeout.ms"))
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,12 @@ func showAPIVersions(ctx context.Context, env *Env, servers string, properties m
 		fmt.Fprintf(env.Stdout, "%s -> ", brokerName(b))
 		req := kmsg.NewPtrApiVersionsRequest()
 		req.ClientSoftwareName, req.ClientSoftwareVersion = "gregor", "2.8.2"
-		resp, err := client.Broker(int(b.NodeID)).Request(ctx, req)
+		asking, cancel := context.WithTimeout(ctx, v.ms("request.timeout.ms"))
+		resp, err := client.Broker(int(b.NodeID)).Request(asking, req)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = exceptionf("java.lang.RuntimeException", "Request API_VERSIONS failed on brokers List(%s)", brokerName(b))
+		}
 		if err == nil {
 			err = protocolError(resp.(*kmsg.ApiVersionsResponse).ErrorCode, nil)
 		}
@@ -99,13 +106,28 @@ func showAPIVersions(ctx context.Context, env *Env, servers string, properties m
 // metadataTries is how often the addresses of --bootstrap-server are tried.
 const metadataTries = 3
 
-func findBrokers(ctx context.Context, client *kgo.Client, nodes []*node) ([]kmsg.MetadataResponseBroker, error) {
+// findBrokers asks for the brokers, of which one that accepts and never answers
+// costs the request time-out.
+func findBrokers(ctx context.Context, client *kgo.Client, network *networkClient, timeout time.Duration) ([]kmsg.MetadataResponseBroker, error) {
+	nodes, silent := network.nodes, 0
 	for range metadataTries * len(nodes) {
 		req := kmsg.NewPtrMetadataRequest()
 		req.Topics = []kmsg.MetadataRequestTopic{}
-		if resp, err := req.RequestWith(ctx, client); err == nil && len(resp.Brokers) > 0 {
+		asking, cancel := context.WithTimeout(ctx, timeout)
+		resp, err := req.RequestWith(asking, client)
+		expired := asking.Err() != nil
+		cancel()
+		if err == nil && len(resp.Brokers) > 0 {
 			slices.SortFunc(resp.Brokers, func(a, b kmsg.MetadataResponseBroker) int { return cmp.Compare(a.NodeID, b.NodeID) })
 			return resp.Brokers, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if expired {
+			if silent++; silent >= len(nodes) {
+				break
+			}
 		}
 	}
 	names := make([]string, len(nodes))

@@ -266,8 +266,13 @@ func (s *bootstrapConfigs) alterLoggers(ctx context.Context, name string, added 
 	return s.incrementalAlter(ctx, entityBrokerLoggers, name, added, deleted)
 }
 
-// incrementalAlter sets and deletes single settings.
 func (s *bootstrapConfigs) incrementalAlter(ctx context.Context, entityType, name string, added map[string]string, deleted []string) error {
+	return alterSettings(ctx, s.client, entityType, name, added, deleted)
+}
+
+// alterSettings sets and deletes single settings of a topic, a broker or its
+// loggers.
+func alterSettings(ctx context.Context, client *adminClient, entityType, name string, added map[string]string, deleted []string) error {
 	kind, to, _, err := resource(entityType, name)
 	if err != nil {
 		return err
@@ -286,7 +291,7 @@ func (s *bootstrapConfigs) incrementalAlter(ctx context.Context, entityType, nam
 	}
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	req.Resources = append(req.Resources, r)
-	resp, err := s.client.call(ctx, "incrementalAlterConfigs", to, req)
+	resp, err := client.call(ctx, "incrementalAlterConfigs", to, req)
 	if err != nil {
 		return execution(err)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"strings"
+	"time"
 
 	"gregor/pkg/cli/jopt"
 	"gregor/pkg/model"
@@ -59,7 +60,7 @@ func (o *leaderElectionOptions) run(ctx context.Context, env *Env) error {
 	case o.Has(o.topic):
 		partitions = []model.TopicPartition{{Topic: topic, Partition: partition}}
 	}
-	client, err := electionClient(ctx, toolLoggers(env), bootstrap, properties)
+	client, err := electionClient(ctx, toolLoggers(env), bootstrap, properties, 30*time.Second)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"gregor/pkg/cli/jopt"
 	"gregor/pkg/logging"
@@ -67,7 +68,7 @@ func (o *preferredElectionOptions) run(ctx context.Context, env *Env) error {
 			"Use --bootstrap-server instead to specify a broker to connect to.")
 		return electByZooKeeper(ctx, loggers, env.Stdout, connect, partitions)
 	}
-	client, err := electionClient(ctx, loggers, bootstrap, properties)
+	client, err := electionClient(ctx, loggers, bootstrap, properties, time.Minute)
 	if err != nil {
 		return err
 	}

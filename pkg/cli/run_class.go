@@ -20,6 +20,7 @@ var classes = map[string]string{
 	"kafka.admin.PreferredReplicaLeaderElectionCommand":        "kafka-preferred-replica-election",
 	"kafka.admin.BrokerApiVersionsCommand":                     "kafka-broker-api-versions",
 	"org.apache.kafka.tools.ProducerPerformance":               "kafka-producer-perf-test",
+	"kafka.admin.ReassignPartitionsCommand":                    "kafka-reassign-partitions",
 	"kafka.tools.ConsumerPerformance":                          "kafka-consumer-perf-test",
 	"kafka.tools.ConsoleProducer":                              "kafka-console-producer",
 	"kafka.tools.ConsoleConsumer":                              "kafka-console-consumer",

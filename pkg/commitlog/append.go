@@ -288,6 +288,7 @@ func (l *Log) noteProducerLocked(s *segment, batch record.Batch, position int64)
 		if err := s.txns.append(AbortedTxn{ProducerID: ended.producerID, FirstOffset: ended.first, LastOffset: ended.last, LastStableOffset: stable}); err != nil {
 			return err
 		}
+		s.unsyncedName.Store(true) // the file may be new, and the others' names durable
 	}
 	l.producers.complete(ended)
 	return nil

@@ -289,5 +289,5 @@ func (c *converter) refuse(index int32, offset, timestamp int64, key, value []by
 	if key == nil {
 		keySize = -1
 	}
-	c.refused = c.log.refuse(c.refused, candidate{index, offset, timestamp, keySize, valueSize, appendTime}, c.now, c.opts)
+	c.refused = c.log.refuse(c.refused, candidate{index, offset, timestamp, keySize, valueSize, appendTime, false}, c.now, c.opts)
 }

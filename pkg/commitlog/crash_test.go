@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -248,70 +247,6 @@ func TestLeftoversOfACrash(t *testing.T) {
 			})
 		}
 	}
-}
-
-// Every call to the file system fails once: the caller hears of it, the log
-// takes no more, and a start after it finds everything acknowledged.
-func TestEveryCallFailsOnce(t *testing.T) {
-	for n := 0; ; n++ {
-		mem := vfs.NewMem()
-		require.NoError(t, mem.MkdirAll("/data", 0o755))
-		calls, fired := 0, false
-		cfg := testConfig(vfs.Faulty(mem, func(op vfs.Op, _ string) error {
-			calls++
-			if calls == n+1 {
-				fired = true
-				return syscall.ENOSPC
-			}
-			return nil
-		}))
-		cfg.Options.SegmentBytes, cfg.Options.IndexIntervalBytes, cfg.Options.SegmentIndexBytes = 200, 0, 1200
-		var reported error
-		cfg.OnFailure = func(err error) { reported = err }
-		acknowledged := faultyRun(t, cfg)
-		if !fired {
-			require.Greater(t, n, 50)
-			return
-		}
-		if reported != nil {
-			require.ErrorIs(t, reported, syscall.ENOSPC)
-		}
-		cfg.FS, cfg.CleanShutdown, cfg.OnFailure = mem, false, nil
-		l := openTest(t, cfg)
-		require.GreaterOrEqual(t, l.LogEndOffset(), acknowledged, "call %d", n)
-		l.SetHighWatermark(l.LogEndOffset())
-		values, _ := readValues(t, l, 0)
-		for i, v := range values {
-			require.Equal(t, fmt.Sprint(i), v)
-		}
-	}
-}
-
-// faultyRun returns how many records were acknowledged.
-func faultyRun(t *testing.T, cfg Config) int64 {
-	l, err := Open(cfg)
-	if err != nil {
-		return 0
-	}
-	var acknowledged int64
-	for i := range 12 {
-		info, err := l.AppendAsLeader(batchOf(fmt.Sprint(i)), 0, OriginClient)
-		if err != nil {
-			require.ErrorIs(t, err, kerr.KafkaStorageError)
-			_, again := l.AppendAsLeader(batchOf("x"), 0, OriginClient)
-			require.ErrorIs(t, again, kerr.KafkaStorageError, "a failed log takes no more")
-			return acknowledged
-		}
-		acknowledged = info.LastOffset + 1
-		l.SetHighWatermark(acknowledged)
-	}
-	if _, err := l.DeleteOldSegments(time.UnixMilli(baseTime)); err != nil {
-		require.ErrorIs(t, err, kerr.KafkaStorageError)
-	}
-	if l.Flush() == nil {
-		l.Close()
-	}
-	return acknowledged
 }
 
 func TestDeletedSegmentStaysReadable(t *testing.T) {

@@ -86,7 +86,8 @@ func TestADuplicateWaitsForTheSync(t *testing.T) {
 	close(released)
 	wait.Wait()
 	require.Len(t, done, 2)
-	require.False(t, (<-done).Duplicate == (<-done).Duplicate)
+	first, second := <-done, <-done
+	require.NotEqual(t, first.Duplicate, second.Duplicate)
 }
 
 // A sync that failed is never tried again, by none of those who waited for it.

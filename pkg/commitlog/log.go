@@ -117,6 +117,7 @@ type Log struct {
 	producers *producers
 	epochs    *epochCache // has a lock of its own for readers
 
+	opening       bool // Open has not returned yet
 	epochsInDoubt bool // what is behind the recovery point is being recovered
 
 	flushMu sync.Mutex // one flush at a time; taken with or without mu
@@ -160,7 +161,10 @@ func Open(cfg Config) (*Log, error) {
 	if err := l.followFormat(); err != nil {
 		return nil, err
 	}
-	if err := l.load(cfg); err != nil {
+	l.opening = true
+	err = l.load(cfg)
+	l.opening = false
+	if err != nil {
 		return nil, fmt.Errorf("load log %s: %w", cfg.Dir, err)
 	}
 	id, err := readPartitionMetadata(l.place)

@@ -17,7 +17,11 @@ var testPartition = model.TopicPartition{Topic: "t", Partition: 0}
 
 // testConfig is a log in memory whose deferred work is done at once.
 func testConfig(fs vfs.FS) Config {
-	return Config{FS: fs, Dir: "/data/t-0", Partition: testPartition, Options: DefaultOptions(), CleanShutdown: true}
+	cfg := Config{FS: fs, Dir: "/data/t-0", Partition: testPartition, Options: DefaultOptions(), CleanShutdown: true}
+	if fs != vfs.OS {
+		cfg.Options.SegmentIndexBytes = 12 << 10 // files in memory have no holes
+	}
+	return cfg
 }
 
 func openTest(t testing.TB, cfg Config) *Log {

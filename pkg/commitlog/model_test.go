@@ -246,12 +246,25 @@ func (m *machine) checkTimestamp(t *rapid.T) {
 	require.False(t, found)
 }
 
+// TestModel runs as many histories as -rapid.checks says, three times; see
+// `make crash`.
 func TestModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m := newMachine(t)
-		t.Repeat(map[string]func(*rapid.T){
-			"append": m.Append, "append again": m.Append, "and again": m.Append, "roll": m.Roll, "lead": m.Lead, "flush": m.Flush, "truncate": m.Truncate,
-			"raise start": m.RaiseStart, "retention": m.Retention, "reopen": m.Reopen, "kill": m.Kill, "power cut": m.PowerCut, "": m.Check,
+	for _, kind := range []string{"anything", "crashes", "truncations"} {
+		t.Run(kind, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				m := newMachine(t)
+				actions := map[string]func(*rapid.T){
+					"append": m.Append, "append again": m.Append, "and again": m.Append, "roll": m.Roll, "lead": m.Lead, "flush": m.Flush, "truncate": m.Truncate,
+					"raise start": m.RaiseStart, "retention": m.Retention, "reopen": m.Reopen, "kill": m.Kill, "power cut": m.PowerCut, "": m.Check,
+				}
+				switch kind {
+				case "crashes":
+					actions["power cut again"], actions["kill again"] = m.PowerCut, m.Kill
+				case "truncations":
+					actions["truncate again"], actions["lead again"] = m.Truncate, m.Lead
+				}
+				t.Repeat(actions)
+			})
 		})
-	})
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"gregor/pkg/vfs"
 )
@@ -172,6 +173,11 @@ func (l *Log) takeSnapshotLocked() error {
 		return nil
 	}
 	if err := vfs.WriteFile(l.fs, l.snapshotPath(ps.mapEnd), encodeSnapshot(ps.byID)); err != nil {
+		if l.opening && errors.Is(err, syscall.ENOSPC) {
+			// A full disk can be read. Without it the next start reads more.
+			l.warn("Could not write producer snapshot '%s': %s", l.snapshotPath(ps.mapEnd), err)
+			return l.removeSnapshot(ps.mapEnd)
+		}
 		return err
 	}
 	ps.lastSnapshot = ps.mapEnd

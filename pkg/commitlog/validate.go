@@ -184,7 +184,7 @@ func (l *Log) checkRecords(b record.Batch, opts *Options, now time.Time) (checke
 		if timestamp < earliest || timestamp > latest || s.KeySize < keySizeMin {
 			// Perhaps one that must be refused: look again, at leisure.
 			timestamp = b.RecordTimestamp(s)
-			refused = l.refuse(refused, candidate{index, b.BaseOffset() + int64(s.OffsetDelta), timestamp, s.KeySize, s.ValueSize, b.LogAppendTime()}, nowMs, opts)
+			refused = l.refuse(refused, candidate{index, b.BaseOffset() + int64(s.OffsetDelta), timestamp, s.KeySize, s.ValueSize, b.LogAppendTime(), compressed}, nowMs, opts)
 		}
 		if timestamp > c.maxTimestamp {
 			c.maxTimestamp, c.maxDelta = timestamp, index
@@ -231,6 +231,7 @@ type candidate struct {
 	offset, timestamp  int64
 	keySize, valueSize int32 // -1 is null
 	appendTime         bool  // the sender claims to know the append time
+	partial            bool  // only its sizes were read, which the text tells
 }
 
 // refusals collects the errors of a batch's records.
@@ -252,8 +253,12 @@ func (l *Log) refuse(r *refusals, c candidate, nowMs int64, opts *Options) *refu
 			c.timestamp, c.offset, nowMs-opts.TimestampDifferenceMaxMs, nowMs+opts.TimestampDifferenceMaxMs)
 	case c.appendTime:
 		byTime = true
-		text = fmt.Sprintf("Invalid timestamp type in message DefaultRecord(offset=%d, timestamp=%d, key=%d bytes, value=%d bytes). Producer should not set timestamp type to LogAppendTime.",
-			c.offset, c.timestamp, max(0, c.keySize), max(0, c.valueSize))
+		kind, keySize, valueSize := "DefaultRecord", max(0, c.keySize), max(0, c.valueSize)
+		if c.partial {
+			kind, keySize, valueSize = "PartialDefaultRecord", c.keySize, c.valueSize
+		}
+		text = fmt.Sprintf("Invalid timestamp type in message %s(offset=%d, timestamp=%d, key=%d bytes, value=%d bytes). Producer should not set timestamp type to LogAppendTime.",
+			kind, c.offset, c.timestamp, keySize, valueSize)
 	default:
 		return r
 	}

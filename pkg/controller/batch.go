@@ -30,7 +30,8 @@ type batch struct {
 	m             *machine
 	leaderAndISR  map[model.BrokerID]map[model.TopicPartition]leaderAndISR
 	updateBrokers map[model.BrokerID]bool
-	updates       map[model.TopicPartition]metadataUpdate
+	updates       map[*partition]bool
+	ids           []model.BrokerID // of all brokers, when they are asked for
 	stops         map[model.BrokerID]map[model.TopicPartition]stopReplica
 	stopAnyway    bool // replicas are stopped whatever leader epoch they know
 }
@@ -59,7 +60,7 @@ func (m *machine) newBatch() *batch {
 		m:             m,
 		leaderAndISR:  map[model.BrokerID]map[model.TopicPartition]leaderAndISR{},
 		updateBrokers: map[model.BrokerID]bool{},
-		updates:       map[model.TopicPartition]metadataUpdate{},
+		updates:       map[*partition]bool{},
 		stops:         map[model.BrokerID]map[model.TopicPartition]stopReplica{},
 	}
 }
@@ -77,11 +78,18 @@ func (b *batch) tellLeader(to []model.BrokerID, p *partition, isNew bool) {
 		before := b.leaderAndISR[id][p.TopicPartition]
 		b.leaderAndISR[id][p.TopicPartition] = leaderAndISR{*p.leader, p.Assignment, isNew || before.isNew}
 	}
-	b.tellMetadata(b.m.c.brokerIDs(), p)
+	if b.updates[p] && len(b.updateBrokers) == len(b.m.c.brokers) {
+		return // everybody hears of it already
+	}
+	if b.ids == nil {
+		b.ids = b.m.c.brokerIDs()
+	}
+	b.tellMetadata(b.ids, p)
 }
 
-// tellMetadata adds partitions to the UpdateMetadata for the given brokers;
-// without partitions it announces the live brokers only.
+// tellMetadata adds partitions to the UpdateMetadata for the given brokers, as
+// they are when the batch is sent; without partitions it announces the live
+// brokers only.
 func (b *batch) tellMetadata(to []model.BrokerID, partitions ...*partition) {
 	for _, id := range to {
 		b.updateBrokers[id] = true
@@ -91,13 +99,22 @@ func (b *batch) tellMetadata(to []model.BrokerID, partitions ...*partition) {
 			b.m.log.batch.Infof("Leader not yet assigned for partition %s. Skip sending UpdateMetadataRequest.", p)
 			continue
 		}
-		u := metadataUpdate{LeaderISR: *p.leader, replicas: p.Replicas,
-			offline: keep(p.Replicas, func(id model.BrokerID) bool { return !b.m.c.isOnline(id, p.TopicPartition) })}
-		if b.m.c.toDelete[p.Topic] {
-			u.Leader, u.LeaderEpoch, u.ZkVersion = model.LeaderDuringDelete, 0, 0
-		}
-		b.updates[p.TopicPartition] = u
+		b.updates[p] = true
 	}
+}
+
+// metadata is a partition's part of an UpdateMetadata request.
+func (b *batch) metadata(p *partition) metadataUpdate {
+	u := metadataUpdate{LeaderISR: *p.leader, replicas: p.Replicas}
+	for _, id := range p.Replicas {
+		if !b.m.c.isOnline(id, p.TopicPartition) {
+			u.offline = append(u.offline, id)
+		}
+	}
+	if b.m.c.toDelete[p.Topic] {
+		u.Leader, u.LeaderEpoch, u.ZkVersion = model.LeaderDuringDelete, 0, 0
+	}
+	return u
 }
 
 // stop adds a replica that its broker is to stop; del stays once it was set.
@@ -212,39 +229,52 @@ func (b *batch) sendUpdateMetadata() {
 	if len(to) == 0 {
 		return
 	}
-	order := sortedPartitions(maps.Keys(b.updates))
+	order := slices.SortedFunc(maps.Keys(b.updates), comparePartitions)
 	brokers := b.liveBrokers()
+	var topics []kmsg.UpdateMetadataRequestTopicState
+	var partitions []kmsg.UpdateMetadataRequestTopicPartition
+	if b.m.settings.Versions.UpdateMetadata < 5 {
+		partitions = b.updatedPartitions(order)
+	} else {
+		topics = b.updatedTopics(order)
+	}
 	for _, id := range to {
 		req := kmsg.NewPtrUpdateMetadataRequest()
 		req.SetVersion(b.m.settings.Versions.UpdateMetadata)
 		req.ControllerID, req.ControllerEpoch = int32(b.m.settings.ID), int32(b.m.c.epoch)
 		req.BrokerEpoch = int64(b.m.c.brokers[id].Epoch)
-		req.LiveBrokers = brokers
-		b.fillUpdate(req, order)
+		req.LiveBrokers, req.TopicStates, req.PartitionStates = brokers, topics, partitions
 		b.m.sender.Send(id, req, nil)
 	}
 }
 
-func (b *batch) fillUpdate(req *kmsg.UpdateMetadataRequest, order []model.TopicPartition) {
-	for _, tp := range order {
-		u := b.updates[tp]
+func (b *batch) updatedTopics(order []*partition) []kmsg.UpdateMetadataRequestTopicState {
+	var topics []kmsg.UpdateMetadataRequestTopicState
+	for len(order) > 0 {
+		n := slices.IndexFunc(order, func(p *partition) bool { return p.Topic != order[0].Topic })
+		if n < 0 {
+			n = len(order)
+		}
+		t := kmsg.NewUpdateMetadataRequestTopicState()
+		t.Topic, t.TopicID = order[0].Topic, b.m.topicID(order[0].Topic)
+		t.PartitionStates = b.updatedPartitions(order[:n])
+		topics, order = append(topics, t), order[n:]
+	}
+	return topics
+}
+
+func (b *batch) updatedPartitions(order []*partition) []kmsg.UpdateMetadataRequestTopicPartition {
+	list := make([]kmsg.UpdateMetadataRequestTopicPartition, 0, len(order))
+	for _, p := range order {
+		u := b.metadata(p)
 		one := kmsg.NewUpdateMetadataRequestTopicPartition()
-		one.Topic, one.Partition = tp.Topic, tp.Partition
+		one.Topic, one.Partition = p.Topic, p.Partition
 		one.ControllerEpoch, one.Leader, one.LeaderEpoch = int32(u.ControllerEpoch), int32(u.Leader), int32(u.LeaderEpoch)
 		one.ISR, one.ZKVersion = numbers(u.ISR), int32(u.ZkVersion)
 		one.Replicas, one.OfflineReplicas = numbers(u.replicas), numbers(u.offline)
-		if req.Version < 5 {
-			req.PartitionStates = append(req.PartitionStates, one)
-			continue
-		}
-		if n := len(req.TopicStates); n == 0 || req.TopicStates[n-1].Topic != tp.Topic {
-			t := kmsg.NewUpdateMetadataRequestTopicState()
-			t.Topic, t.TopicID = tp.Topic, b.m.topicID(tp.Topic)
-			req.TopicStates = append(req.TopicStates, t)
-		}
-		t := &req.TopicStates[len(req.TopicStates)-1]
-		t.PartitionStates = append(t.PartitionStates, one)
+		list = append(list, one)
 	}
+	return list
 }
 
 // liveBrokers describes all brokers, live and shutting down. Host and port

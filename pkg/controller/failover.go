@@ -194,6 +194,7 @@ func (m *machine) isrChanged() error {
 	if err != nil || len(changes) == 0 {
 		return err
 	}
+	m.leadersWrite = true
 	var list []*partition
 	for _, tp := range tps {
 		if p := m.c.partition(tp); p != nil && !slices.Contains(list, p) {

@@ -1,6 +1,10 @@
 package controller
 
-import "gregor/pkg/model"
+import (
+	"maps"
+
+	"gregor/pkg/model"
+)
 
 // settings are what the machine goes by.
 type settings struct {
@@ -36,6 +40,7 @@ type machine struct {
 	watchState, unwatchState func(tp model.TopicPartition)
 	newTopicID               func() model.TopicID
 
+	leadersWrite    bool  // a leader has written an ISR itself: not all run this protocol version
 	reassignRequest int64 // the latest /admin/reassign_partitions that was handled
 }
 
@@ -156,21 +161,49 @@ func (m *machine) fail(p *partition, to PartitionState, failed map[model.TopicPa
 	m.failedPartition(p, to, err)
 }
 
+// knowsStates reports whether what is in memory of partition states is what
+// the znodes have. That is so where leaders change ISRs through the controller
+// only. Should it not be, a conditional write finds another version.
+func (m *machine) knowsStates() bool { return m.settings.Versions.AlterISR && !m.leadersWrite }
+
+// currentStates are the states of partitions as they are to be changed, from
+// memory if that will do, or again from the znodes.
+func (m *machine) currentStates(list []*partition, again bool) (map[model.TopicPartition]LeaderISR, error) {
+	if again || !m.knowsStates() {
+		return m.store.States(names(list))
+	}
+	states := make(map[model.TopicPartition]LeaderISR, len(list))
+	var unknown []*partition
+	for _, p := range list {
+		if p.leader == nil {
+			unknown = append(unknown, p)
+		} else {
+			states[p.TopicPartition] = *p.leader
+		}
+	}
+	if len(unknown) == 0 {
+		return states, nil
+	}
+	read, err := m.store.States(names(unknown))
+	maps.Copy(states, read)
+	return states, err
+}
+
 // electAll elects until every partition has a leader or failed. A state that
 // somebody else wrote meanwhile is read again.
 func (m *machine) electAll(list []*partition, by strategy, b *batch, failed map[model.TopicPartition]error) error {
-	for len(list) > 0 {
-		again, err := m.electOnce(list, by, b, failed)
+	for again := false; len(list) > 0; again = true {
+		left, err := m.electOnce(list, again, by, b, failed)
 		if err != nil {
 			return err
 		}
-		list = again
+		list = left
 	}
 	return nil
 }
 
-func (m *machine) electOnce(list []*partition, by strategy, b *batch, failed map[model.TopicPartition]error) (again []*partition, err error) {
-	current, err := m.readStates(list, failed)
+func (m *machine) electOnce(list []*partition, reread bool, by strategy, b *batch, failed map[model.TopicPartition]error) (again []*partition, err error) {
+	current, err := m.readStates(list, reread, failed)
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +219,10 @@ func (m *machine) electOnce(list []*partition, by strategy, b *batch, failed map
 			continue
 		}
 		r, ok := elect(by, m.ballot(p, s, unclean[p.Topic] || by == electOfflineUnclean))
+		if !ok && !reread && m.knowsStates() {
+			again = append(again, p) // before it is given up
+			continue
+		}
 		if !ok {
 			m.fail(p, OnlinePartition, failed, stateChangeFailed("Failed to elect leader for partition %s under strategy %s", p, by))
 			continue
@@ -194,7 +231,7 @@ func (m *machine) electOnce(list []*partition, by strategy, b *batch, failed map
 		recipients[p.TopicPartition] = r.recipients
 	}
 	if len(updates) == 0 {
-		return nil, nil
+		return again, nil
 	}
 	done, err := m.store.UpdateStates(updates)
 	if err != nil {
@@ -221,8 +258,8 @@ func (m *machine) electOnce(list []*partition, by strategy, b *batch, failed map
 
 // readStates reads the znodes of partitions that are to be elected; those
 // without a usable one fail.
-func (m *machine) readStates(list []*partition, failed map[model.TopicPartition]error) (map[model.TopicPartition]LeaderISR, error) {
-	states, err := m.store.States(names(list))
+func (m *machine) readStates(list []*partition, again bool, failed map[model.TopicPartition]error) (map[model.TopicPartition]LeaderISR, error) {
+	states, err := m.currentStates(list, again)
 	if err != nil {
 		return nil, err
 	}

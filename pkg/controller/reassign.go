@@ -365,18 +365,18 @@ func (m *machine) resumeReassignments(resume func(*partition) bool) error {
 // their states. It returns those for which that went well.
 func (m *machine) raiseEpochs(list []*partition, failed map[model.TopicPartition]error) ([]*partition, error) {
 	done := map[*partition]bool{}
-	for left := list; len(left) > 0; {
-		again, err := m.raiseEpochsOnce(left, done, failed)
-		if err != nil {
+	again := false
+	for left := list; len(left) > 0; again = true {
+		var err error
+		if left, err = m.raiseEpochsOnce(left, again, done, failed); err != nil {
 			return nil, err
 		}
-		left = again
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(p *partition) bool { return !done[p] }), nil
 }
 
-func (m *machine) raiseEpochsOnce(list []*partition, done map[*partition]bool, failed map[model.TopicPartition]error) (again []*partition, err error) {
-	current, err := m.store.States(names(list))
+func (m *machine) raiseEpochsOnce(list []*partition, reread bool, done map[*partition]bool, failed map[model.TopicPartition]error) (again []*partition, err error) {
+	current, err := m.currentStates(list, reread)
 	if err != nil {
 		return nil, err
 	}

@@ -149,22 +149,22 @@ func (m *machine) offlineReplicas(id model.BrokerID, list []replica, b *batch) e
 // is being deleted.
 func (m *machine) removeFromISR(id model.BrokerID, list []replica) (map[model.TopicPartition]bool, error) {
 	done := map[model.TopicPartition]bool{}
-	for len(list) > 0 {
-		again, err := m.removeFromISROnce(id, list, done)
+	for again := false; len(list) > 0; again = true {
+		left, err := m.removeFromISROnce(id, list, again, done)
 		if err != nil {
 			return nil, err
 		}
-		list = again
+		list = left
 	}
 	return done, nil
 }
 
-func (m *machine) removeFromISROnce(id model.BrokerID, list []replica, done map[model.TopicPartition]bool) (again []replica, err error) {
-	tps := make([]model.TopicPartition, len(list))
+func (m *machine) removeFromISROnce(id model.BrokerID, list []replica, reread bool, done map[model.TopicPartition]bool) (again []replica, err error) {
+	partitions := make([]*partition, len(list))
 	for i, r := range list {
-		tps[i] = r.partition.TopicPartition
+		partitions[i] = r.partition
 	}
-	current, err := m.store.States(tps)
+	current, err := m.currentStates(partitions, reread)
 	if err != nil {
 		return nil, err
 	}

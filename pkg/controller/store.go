@@ -67,7 +67,8 @@ type ReassignmentRequest struct {
 }
 
 // Update is the outcome of a conditional write of a state. Conflict means
-// that somebody else wrote the znode: read again and decide anew.
+// that somebody else wrote the znode, or removed it: read again and decide
+// anew.
 type Update struct {
 	State    LeaderISR // as written, with its new ZkVersion
 	Conflict bool

@@ -128,7 +128,7 @@ func (s *zkStore) UpdateStates(states map[model.TopicPartition]LeaderISR) (map[m
 		updates[tp] = Update{State: LeaderISR(p)}
 	}
 	for tp, err := range failed {
-		if errors.Is(err, zkstore.ErrBadVersion) {
+		if errors.Is(err, zkstore.ErrBadVersion) || errors.Is(err, zkstore.ErrNoNode) {
 			updates[tp] = Update{Conflict: true}
 		} else {
 			updates[tp] = Update{Err: err}

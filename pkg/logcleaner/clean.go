@@ -60,14 +60,29 @@ func (w *worker) clean(ctx context.Context, c Candidate) (end int64, stats *Stat
 		return 0, stats, err
 	}
 	txns := newTransactions()
-	for _, group := range groups {
-		if err := w.cleanGroup(ctx, c, group, horizon, txns, stats); err != nil {
+	for i, group := range groups {
+		groupEnd := behindSegments(c, end)
+		if i+1 < len(groups) {
+			groupEnd = groups[i+1][0].Base()
+		}
+		if err := w.cleanGroup(ctx, c, group, groupEnd, horizon, txns, stats); err != nil {
 			return 0, stats, err
 		}
 	}
 	stats.BufferUtilization = w.offsets.utilization()
 	stats.Ended = time.Now()
 	return end, stats, nil
+}
+
+// behindSegments is the base offset of the first segment that is not
+// rewritten when the map ends at an offset.
+func behindSegments(c Candidate, end int64) int64 {
+	for _, s := range c.Log.SegmentsBetween(end, c.FirstUncleanable) {
+		if s.Base() >= end {
+			return s.Base()
+		}
+	}
+	return c.FirstUncleanable
 }
 
 // deleteHorizon is the time before which a segment must have been written for
@@ -177,7 +192,7 @@ type mapBuilder struct {
 // addAll reports true when a key had no room.
 func (m *mapBuilder) addAll(piece []byte) (full bool, err error) {
 	for len(piece) > 0 {
-		var b record.Batch
+		var b record.Any
 		if b, piece, err = splitValid(piece); err != nil {
 			return false, err
 		}
@@ -193,15 +208,53 @@ func (m *mapBuilder) addAll(piece []byte) (full bool, err error) {
 
 // splitValid cuts off the first batch. What is wrong on the disk must not be
 // compacted, which would give it a right checksum.
-func splitValid(piece []byte) (record.Batch, []byte, error) {
-	b, rest, err := record.Split(piece)
+func splitValid(piece []byte) (record.Any, []byte, error) {
+	b, rest, err := record.SplitAny(piece)
 	if err == nil && !b.Valid() {
 		err = fmt.Errorf("batch from offset %d: wrong checksum: %w", b.BaseOffset(), record.ErrCorrupt)
 	}
 	return b, rest, err
 }
 
-func (m *mapBuilder) add(b record.Batch) (full bool, err error) {
+func (m *mapBuilder) add(b record.Any) (full bool, err error) {
+	if b.IsOld() {
+		return m.addOld(record.OldMessage(b))
+	}
+	return m.addBatch(record.Batch(b))
+}
+
+// addOld is add for messages of format 0 or 1.
+func (m *mapBuilder) addOld(b record.OldMessage) (full bool, err error) {
+	err = b.Deep(decompressedMax, func(inner record.OldMessage, offset, _ int64) error {
+		key, _, err := inner.KeyValue()
+		if err != nil {
+			return err
+		}
+		if !m.put(key, offset) {
+			full = true
+			return io.EOF
+		}
+		return nil
+	})
+	if full {
+		err = nil
+	}
+	return full, err
+}
+
+// put notes a record; false when there is no room for its key.
+func (m *mapBuilder) put(key []byte, offset int64) bool {
+	if key != nil && offset >= m.start {
+		if m.offsets.full() {
+			return false
+		}
+		m.offsets.put(key, offset)
+	}
+	m.stats.MapMessagesRead++
+	return true
+}
+
+func (m *mapBuilder) addBatch(b record.Batch) (full bool, err error) {
 	if b.Control() {
 		m.stats.MapMessagesRead++
 		_, err := m.txns.marker(b)
@@ -220,20 +273,16 @@ func (m *mapBuilder) add(b record.Batch) (full bool, err error) {
 		if r, rest, err = nextRecord(rest); err != nil {
 			return false, fmt.Errorf("batch from offset %d: %w", b.BaseOffset(), err)
 		}
-		if offset := b.BaseOffset() + int64(r.offsetDelta); r.key != nil && offset >= m.start {
-			if m.offsets.full() {
-				return true, nil
-			}
-			m.offsets.put(r.key, offset)
+		if !m.put(r.key, b.BaseOffset()+int64(r.offsetDelta)) {
+			return true, nil
 		}
-		m.stats.MapMessagesRead++
 	}
 	return false, nil
 }
 
 // cleanGroup writes what stays of a group of segments into one and puts that
 // in their place.
-func (w *worker) cleanGroup(ctx context.Context, c Candidate, group []commitlog.Segment, horizon int64, txns *transactions, stats *Stats) error {
+func (w *worker) cleanGroup(ctx context.Context, c Candidate, group []commitlog.Segment, groupEnd, horizon int64, txns *transactions, stats *Stats) error {
 	l := c.Log
 	cleaned, err := l.NewCleanedSegment(group[0].Base())
 	if err != nil {
@@ -242,7 +291,9 @@ func (w *worker) cleanGroup(ctx context.Context, c Candidate, group []commitlog.
 	txns.keep = cleaned.AppendAborted
 	f := &filter{offsets: w.offsets, txns: txns, lastRecords: l.LastRecords(), stats: stats, out: w.out}
 	for i, s := range group {
-		upTo := w.offsets.latest + 1
+		// All of the segment is read, also what is behind the map's end: a
+		// transaction there must be known, or its marker would go.
+		upTo := groupEnd
 		if i+1 < len(group) {
 			upTo = group[i+1].Base()
 		}
@@ -292,7 +343,7 @@ func (w *worker) cleanInto(ctx context.Context, l *commitlog.Log, s commitlog.Se
 		f.beginChunk()
 		f.stats.BytesRead += int64(len(piece))
 		for len(piece) > 0 {
-			var b record.Batch
+			var b record.Any
 			var err error
 			if b, piece, err = splitValid(piece); err != nil {
 				return err

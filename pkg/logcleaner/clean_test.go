@@ -139,3 +139,21 @@ func TestAMapThatIsTooSmallIsFilledInTurns(t *testing.T) {
 	require.Contains(t, all, "299 r=299")
 	require.EqualValues(t, 300, s.cleaned[testPartition])
 }
+
+// The map may end within a segment. An aborted transaction that lies behind
+// that end in the same segment keeps its marker, or it would be undecided.
+func TestAnAbortedTransactionBehindTheMapsEnd(t *testing.T) {
+	l := memLog(t, func(o *commitlog.Options) { o.DeleteRetentionMs = -1 << 40 })
+	put(t, l, kv{"a", 1}, kv{"b", 2}, kv{"c", 3})
+	b := batchOf(compress.None, baseTime, kv{"a", "aborted"})
+	b.ProducerID, b.ProducerEpoch, b.BaseSequence, b.Transactional = 7, 0, 0, true
+	add(t, l, commitlog.OriginClient, b.MustBuild())
+	add(t, l, commitlog.OriginCoordinator, record.NewEndTxnMarker(record.EndTxnMarker{Type: record.ControlAbort}, 7, 0, baseTime))
+	roll(t, l)
+	c := New(testConfig(), newShelf(l), nil)
+	w := newWorker(0, testConfig(), c.log, &c.throttle)
+	w.offsets = NewOffsetMap(3*slotBytes, 0.9)
+	require.True(t, c.cleanDirtiest(t.Context(), w))
+	require.Equal(t, []string{"0 a=1", "1 b=2", "2 c=3", "3 empty", "4 marker 0"}, contents(t, l))
+	require.Equal(t, map[string]string{"a": "1", "b": "2", "c": "3"}, committedIn(t, l))
+}

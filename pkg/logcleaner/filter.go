@@ -21,6 +21,7 @@ type filter struct {
 	appended commitlog.Appended
 	stats    *Stats
 
+	old      *record.OldBuilder
 	inner    []byte // the records of a compressed batch
 	rewrite  []byte // those of them that stay
 	retained []bool // by place in the batch
@@ -31,8 +32,15 @@ func (f *filter) beginChunk() {
 	f.appended = commitlog.Appended{LastOffset: -1, MaxTimestamp: record.NoTimestamp, OffsetOfMaxTimestamp: -1}
 }
 
-// add puts what stays of a batch behind what stayed before.
-func (f *filter) add(b record.Batch) error {
+// add puts what stays of a batch of any format behind what stayed before.
+func (f *filter) add(b record.Any) error {
+	if b.IsOld() {
+		return f.addOld(record.OldMessage(b))
+	}
+	return f.addBatch(record.Batch(b))
+}
+
+func (f *filter) addBatch(b record.Batch) error {
 	discard, err := f.discards(b)
 	if err != nil {
 		return err
@@ -83,15 +91,15 @@ func (f *filter) isLastOfProducer(b record.Batch) bool {
 // retains is the rule of compaction: what is behind the map, and of each key
 // the last record, unless that deletes the key and has been seen for long
 // enough. Records without a key go.
-func (f *filter) retains(r *rawRecord, offset int64) bool {
+func (f *filter) retains(key []byte, hasValue bool, offset int64) bool {
 	if offset > f.offsets.latest {
 		return true
 	}
-	if r.key == nil {
+	if key == nil {
 		f.stats.InvalidMessages++
 		return false
 	}
-	return offset >= f.offsets.get(r.key) && (r.hasValue || f.retainDeletes)
+	return offset >= f.offsets.get(key) && (hasValue || f.retainDeletes)
 }
 
 // keepRecords writes the batch with those of its records that stay, and
@@ -115,7 +123,7 @@ func (f *filter) keepRecords(b record.Batch, discard bool) (kept int, err error)
 		if r, rest, err = nextRecord(rest); err != nil {
 			return 0, err
 		}
-		stays := !discard && f.retains(&r, b.BaseOffset()+int64(r.offsetDelta))
+		stays := !discard && f.retains(r.key, r.hasValue, b.BaseOffset()+int64(r.offsetDelta))
 		f.retained = append(f.retained, stays)
 		if stays {
 			kept++
@@ -137,7 +145,9 @@ func (f *filter) keepRecords(b record.Batch, discard bool) (kept int, err error)
 	return kept, f.keepSome(b, records, kept)
 }
 
-func (f *filter) keepWhole(b record.Batch, records int) {
+func (f *filter) keepWhole(b record.Batch, records int) { f.keep(record.Any(b), records) }
+
+func (f *filter) keep(b record.Any, records int) {
 	f.out = append(f.out, b...)
 	f.note(b.MaxTimestamp(), b.LastOffset(), b.LastOffset(), records, len(b))
 }

@@ -2,6 +2,7 @@ package logmanager
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,7 +58,8 @@ func parseOffsets(path string, lines []string) (offsets, error) {
 	return found, nil
 }
 
-func writeOffsets(fsys vfs.FS, path string, o offsets) error {
+// lines are the entries in the order in which we write them.
+func (o offsets) lines() []byte {
 	partitions := make([]model.TopicPartition, 0, len(o))
 	for tp := range o {
 		partitions = append(partitions, tp)
@@ -67,7 +69,11 @@ func writeOffsets(fsys vfs.FS, path string, o offsets) error {
 	for _, tp := range partitions {
 		fmt.Fprintf(&lines, "%s %d %d\n", tp.Topic, tp.Partition, o[tp])
 	}
-	return commitlog.WriteCheckpoint(fsys, path, len(o), lines.Bytes())
+	return lines.Bytes()
+}
+
+func writeOffsets(fsys vfs.FS, path string, o offsets) error {
+	return commitlog.WriteCheckpoint(fsys, path, len(o), o.lines())
 }
 
 // HighWatermark is the checkpointed high watermark of a partition.
@@ -134,13 +140,30 @@ func (m *Manager) checkpointLogStarts(dir string) {
 	m.writeCheckpoint(dir, logStartFile, o)
 }
 
-// writeCheckpoint reports a directory that cannot be written. checkpointMu is
-// held.
+// writeCheckpoint reports a directory that cannot be written. A file that says
+// the same already stays: most of the time nothing has changed, and on a full
+// disk nothing needs to. checkpointMu is held.
 func (m *Manager) writeCheckpoint(dir, file string, o offsets) {
 	if !m.isLoaded(dir) {
 		return
 	}
-	if err := writeOffsets(m.fs, filepath.Join(dir, file), o); err != nil {
-		m.fail(dir, fmt.Errorf("writing to checkpoint file %s: %w", filepath.Join(dir, file), err))
+	path := filepath.Join(dir, file)
+	lines := o.lines()
+	sum := sha256.Sum256(lines)
+	if known, found := m.checkpointed[path]; found && known == sum {
+		return
 	}
+	delete(m.checkpointed, path)
+	if err := commitlog.WriteCheckpoint(m.fs, path, len(o), lines); err != nil {
+		m.fail(dir, fmt.Errorf("writing to checkpoint file %s: %w", path, err))
+		return
+	}
+	m.checkpointed[path] = sum
+}
+
+// noteCheckpoint remembers what a file says that was read.
+func (m *Manager) noteCheckpoint(path string, o offsets) {
+	m.checkpointMu.Lock()
+	defer m.checkpointMu.Unlock()
+	m.checkpointed[path] = sha256.Sum256(o.lines())
 }

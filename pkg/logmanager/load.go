@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gregor/pkg/commitlog"
@@ -130,6 +131,9 @@ func (m *Manager) readState(dir string) (dirState, error) {
 			continue
 		}
 		f, err := m.fs.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if errors.Is(err, syscall.ENOSPC) {
+			continue // one that is missing says as much as an empty one
+		}
 		if err != nil {
 			return state, err
 		}
@@ -147,6 +151,9 @@ func (m *Manager) readState(dir string) (dirState, error) {
 		path := filepath.Join(dir, file.name)
 		if *file.into, err = readOffsets(m.fs, path); err != nil {
 			return state, fmt.Errorf("reading checkpoint file %s: %w", path, err)
+		}
+		if vfs.Exists(m.fs, path) {
+			m.noteCheckpoint(path, *file.into)
 		}
 	}
 	m.cleaned.load(dir, cleaned)

@@ -2,6 +2,7 @@ package logmanager
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -108,8 +109,10 @@ type Manager struct {
 	// creating serialises the creation of logs, which opens files.
 	creating sync.Mutex
 
-	// checkpointMu makes one writer of checkpoint files.
+	// checkpointMu makes one writer of checkpoint files and guards checkpointed,
+	// the sums of what they say, by path.
 	checkpointMu sync.Mutex
+	checkpointed map[string][sha256.Size]byte
 
 	// mu guards the fields below; no file is touched while it is held.
 	mu             sync.Mutex
@@ -143,7 +146,7 @@ func New(opts Options) (*Manager, error) {
 		group: lifecycle.NewGroup(context.Background()), schedule: newScheduler(), failures: make(chan dirFailure, 64),
 		logs: map[model.TopicPartition]*commitlog.Log{}, futures: map[model.TopicPartition]*commitlog.Log{}, preferred: map[model.TopicPartition]string{},
 		locks: map[string]io.Closer{}, loaded: map[string]bool{}, highWatermarks: offsets{},
-		foundClean: map[string]bool{}, marksWithEpoch: map[string]bool{}, fullSince: map[string]time.Time{},
+		checkpointed: map[string][sha256.Size]byte{}, foundClean: map[string]bool{}, marksWithEpoch: map[string]bool{}, fullSince: map[string]time.Time{},
 	}
 	if opts.OpenFilesMax > 0 {
 		m.files = commitlog.NewOpenFiles(opts.OpenFilesMax)
@@ -335,6 +338,10 @@ func (m *Manager) GetOrCreate(tp model.TopicPartition, isNew bool, id model.Topi
 		}
 		if err != nil {
 			m.fail(dir, fmt.Errorf("creating log for %s: %w", tp, err))
+			if left := filepath.Join(dir, tp.String()); m.fs.RemoveAll(left) != nil || vfs.Exists(m.fs, left) {
+				// With another one beside it no broker would start any more.
+				return nil, kerr.KafkaStorageError.With("Error while creating log for %s in dir %s", tp, dir)
+			}
 			continue
 		}
 		m.mu.Lock()

@@ -234,14 +234,24 @@ func (c *copier) step(buf *[]byte, max int) (copied, error) {
 }
 
 // align cuts what the future log has and the log does not: it may have been
-// cut while nobody copied (KIP-101).
+// cut while nobody copied (KIP-101). Unlike a follower, which can only ask, it
+// sees the epochs of both logs.
 func (c *copier) align(log, future *commitlog.Log) error {
-	start := future.HighWatermark()
 	for {
-		latest := future.LatestEpoch()
-		if latest == model.NoLeaderEpoch {
-			c.manager.moving.log.Infof("%sTruncating partition %s to local high watermark %d", c.manager.moving.prefixOf(c.partition), c.partition.TopicPartition, start)
-			return future.TruncateTo(start)
+		latest, start, known := future.LatestEpochStart()
+		earliest, _, some := log.EarliestEpochStart()
+		switch {
+		case !known: // it is empty, or its records are of a format without epochs
+			high := future.HighWatermark()
+			c.manager.moving.log.Infof("%sTruncating partition %s to local high watermark %d", c.manager.moving.prefixOf(c.partition), c.partition.TopicPartition, high)
+			return future.TruncateTo(high)
+		case !some || latest < earliest: // all of it lies below the log
+			return future.TruncateFullyAndStartAt(log.LogStartOffset())
+		case latest > log.LatestEpoch():
+			if err := future.TruncateTo(start); err != nil {
+				return err
+			}
+			continue
 		}
 		epoch, end := log.EndOffsetForEpoch(latest)
 		cut := cutFor(future, EpochEnd{epoch, end}, start)

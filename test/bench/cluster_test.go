@@ -74,11 +74,29 @@ func (c *cluster) client(t testing.TB, options ...kgo.Opt) *kgo.Client {
 // create makes a topic with three replicas and waits until all are in sync.
 func (c *cluster) create(t testing.TB, topic string, partitions int32) {
 	t.Helper()
-	client := c.client(t)
-	defer client.Close()
-	req := kmsg.NewPtrCreateTopicsRequest()
 	one := kmsg.NewCreateTopicsRequestTopic()
 	one.Topic, one.NumPartitions, one.ReplicationFactor = topic, partitions, 3
+	c.make(t, one, partitions)
+}
+
+// createLed is create with one broker as the leader of every partition.
+func (c *cluster) createLed(t testing.TB, topic string, partitions, leader int32) {
+	t.Helper()
+	one := kmsg.NewCreateTopicsRequestTopic()
+	one.Topic, one.NumPartitions, one.ReplicationFactor = topic, -1, -1
+	for i := range partitions {
+		one.ReplicaAssignment = append(one.ReplicaAssignment, kmsg.CreateTopicsRequestTopicReplicaAssignment{
+			Partition: i, Replicas: []int32{leader, (leader + 1 + i%2) % 3, (leader + 2 - i%2) % 3}})
+	}
+	c.make(t, one, partitions)
+}
+
+func (c *cluster) make(t testing.TB, one kmsg.CreateTopicsRequestTopic, partitions int32) {
+	t.Helper()
+	client := c.client(t)
+	defer client.Close()
+	topic := one.Topic
+	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Topics, req.TimeoutMillis = append(req.Topics, one), 60_000
 	resp, err := req.RequestWith(t.Context(), client)
 	require.NoError(t, err)

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ func replication(t *testing.T, tb *table, zk string) {
 	t.Run("latency", func(t *testing.T) { p.latency(t, tb) })
 	t.Run("end-to-end", func(t *testing.T) { p.endToEnd(t, tb) })
 	t.Run("idle", func(t *testing.T) { p.idle(t, tb) })
+	t.Run("shutdown", func(t *testing.T) { p.shutdown(t, tb) })
 }
 
 // clusters are the two sides, ours first.
@@ -203,4 +206,23 @@ func (p clusters) idle(t *testing.T, tb *table) {
 	}
 	tb.add(t, "1,000 idle partitions with three replicas", "% of a core, a broker", cpu[0], cpu[1], goal{ratioAtMost: 0.3})
 	tb.add(t, "", "MB, the largest broker", p[0].residentMost()/mega, p[1].residentMost()/mega, goal{atMost: 40})
+}
+
+// shutdown is how long a broker takes to hand its leaderships over when it is
+// told to stop.
+func (p clusters) shutdown(t *testing.T, tb *table) {
+	var took [2]float64
+	for i, c := range p {
+		c.createLed(t, "handed-over", 2000, 0)
+		b := c.brokers[0]
+		began := time.Now()
+		require.NoError(t, b.cmd.Process.Signal(syscall.SIGTERM))
+		for !strings.Contains(b.output(), "Controlled shutdown succeeded") {
+			require.Less(t, time.Since(began), time.Minute)
+			time.Sleep(time.Millisecond)
+		}
+		took[i] = milliseconds(time.Since(began))
+		<-b.done
+	}
+	tb.add(t, "2,000 leaderships handed over at a stop", "ms", took[0], took[1], goal{atMost: 1000})
 }

@@ -142,13 +142,15 @@ func batch(t testing.TB, records, size int) []byte {
 
 // produceFrame is a produce request as librdkafka sends it: version 7, one
 // batch for one partition, acks 1.
-func produceFrame(topic string, records []byte) []byte {
+func produceFrame(topic string, records []byte) []byte { return produceFrameTo(topic, 0, records) }
+
+func produceFrameTo(topic string, partition int32, records []byte) []byte {
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = 1, 30_000
 	of := kmsg.NewProduceRequestTopic()
 	of.Topic = topic
 	p := kmsg.NewProduceRequestTopicPartition()
-	p.Records = records
+	p.Partition, p.Records = partition, records
 	of.Partitions = append(of.Partitions, p)
 	req.Topics = append(req.Topics, of)
 	return frame(req, 7)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,10 +36,10 @@ type position struct {
 	offset    int64
 }
 
-func startLoad(t *testing.T, address, topic string) *load {
+func startLoad(t *testing.T, address, topic string, options ...kgo.Opt) *load {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(address, ",")...), kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.MaxBufferedRecords(500), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond))
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(strings.Split(address, ",")...), kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.MaxBufferedRecords(500), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond))...)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{client: client, cancel: cancel, done: make(chan struct{}), acked: map[position]string{}}
@@ -113,8 +114,49 @@ func (l *load) check(t *testing.T, address, topic string) {
 	t.Logf("%d records were acknowledged, %d are stored", len(l.acked), total)
 }
 
+// kills is how often a broker is killed: GREGOR_KILLS, 10 unless set.
+func kills(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("GREGOR_KILLS")
+	if text == "" {
+		return 10
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return n
+}
+
+// requireNoFault has Apache Kafka's own tool read every log and index below a
+// log directory.
+func requireNoFault(t *testing.T, dir string) {
+	t.Helper()
+	var logs, indexes []string
+	for _, pattern := range []string{"*.log", "*.index", "*.timeindex"} {
+		found, err := filepath.Glob(filepath.Join(dir, "*-*", pattern))
+		require.NoError(t, err)
+		if pattern == "*.log" {
+			logs = append(logs, found...)
+		} else {
+			indexes = append(indexes, found...)
+		}
+	}
+	require.NotEmpty(t, logs)
+	require.NotEmpty(t, indexes)
+	got := java(t, kafka28, "", "kafka.tools.DumpLogSegments", "--files", strings.Join(logs, ","))
+	require.Zero(t, got.Status, got.Stderr)
+	require.Contains(t, got.Stdout, "isvalid: true")
+	require.NotContains(t, got.Stdout, "isvalid: false")
+	require.NotContains(t, got.Stdout, "Non-secutive offsets")
+	got = java(t, kafka28, "", "kafka.tools.DumpLogSegments", "--verify-index-only", "--files", strings.Join(indexes, ","))
+	require.Zero(t, got.Status, got.Stderr)
+	for _, fault := range []string{"Mismatches in", "Non-secutive offsets", "Found timestamp mismatch", "Index timestamp:", "Found out of order timestamp", "rror"} {
+		require.NotContains(t, got.Stdout+got.Stderr, fault)
+	}
+}
+
 // kill -9 of the broker while it is written to: what it has acknowledged is
-// there, where it was acknowledged, and it is back at once.
+// there, where it was acknowledged, it is back at once, and Apache Kafka's tool
+// finds nothing wrong with its files.
 func TestBrokerKilledUnderLoad(t *testing.T) {
 	zk := zooKeeper(t, gregor, t.TempDir(), 0)
 	dir, settings := t.TempDir(), map[string]string{"listeners": fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", freePort(t)), "num.partitions": "3",
@@ -122,8 +164,8 @@ func TestBrokerKilledUnderLoad(t *testing.T) {
 	b := broker(t, gregor, 0, zk.Address, dir, settings)
 	require.Zero(t, script(t, "", "kafka-topics.sh", "--create", "--bootstrap-server", b.Address, "--topic", "load").Status)
 	l := startLoad(t, b.Address, "load")
-	for range 10 {
-		l.awaitMore(t, 2000)
+	for range kills(t) {
+		l.awaitMore(t, 1000)
 		b.kill()
 		began := time.Now()
 		b = broker(t, gregor, 0, zk.Address, dir, settings)
@@ -133,6 +175,7 @@ func TestBrokerKilledUnderLoad(t *testing.T) {
 	l.stop()
 	l.check(t, b.Address, "load")
 	require.Equal(t, 143, b.stop())
+	requireNoFault(t, dir)
 	b = broker(t, gregor, 0, zk.Address, dir, settings)
 	l.check(t, b.Address, "load")
 }

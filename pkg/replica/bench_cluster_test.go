@@ -1,0 +1,26 @@
+package replica_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"gregor/pkg/testkit"
+)
+
+// BenchmarkAcksOfAll is one record after the other through three brokers.
+func BenchmarkAcksOfAll(b *testing.B) {
+	c := testkit.StartCluster(b, 3, nil)
+	c.AwaitBrokers()
+	c.Create("t", 3, "min.insync.replicas", "2")
+	for i := range int32(3) {
+		c.AwaitISR("t", i, 3)
+	}
+	writer := c.Client(kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	record := &kgo.Record{Topic: "t", Value: make([]byte, 100)}
+	for b.Loop() {
+		require.NoError(b, writer.ProduceSync(b.Context(), record).FirstErr())
+	}
+}
