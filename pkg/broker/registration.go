@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gregor/pkg/config"
@@ -72,7 +73,9 @@ func (b *Broker) registerAgain() {
 // checkAdvertised refuses endpoints that another broker has published.
 func (b *Broker) checkAdvertised(ctx context.Context) error {
 	brokers, err := b.store.Brokers(ctx)
-	if err != nil {
+	if errors.Is(err, zkstore.ErrBadData) {
+		b.log.Warnf("%sPassing over registrations that cannot be understood: %v", b.prefix(), err)
+	} else if err != nil {
 		return err
 	}
 	for _, other := range brokers {

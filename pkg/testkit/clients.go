@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -111,17 +108,7 @@ func (c *Cluster) RequireSameFiles(topic string, partition int32) {
 }
 
 func (c *Cluster) logBytes(id int, topic string, partition int32) []byte {
-	dir := filepath.Join(c.Members[id].Dir, model.TopicPartition{Topic: topic, Partition: partition}.String())
-	files, err := filepath.Glob(filepath.Join(dir, "*.log"))
-	require.NoError(c.t, err)
-	slices.Sort(files)
-	var all []byte
-	for _, name := range files {
-		content, err := os.ReadFile(name)
-		require.NoError(c.t, err)
-		all = append(all, content...)
-	}
-	return all
+	return LogBytes(c.t, c.Members[id].Dir, model.TopicPartition{Topic: topic, Partition: partition})
 }
 
 // Writer produces one record after another, and remembers which of them were

@@ -6,12 +6,15 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +84,72 @@ func TestHistoryWithJavaBrokers(t *testing.T) {
 			testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 4, Session: javaSession, Topics: true})
 		})
 	}
+}
+
+// apacheEnsemble is three servers of Apache ZooKeeper, whose leader is what
+// faults happen to.
+type apacheEnsemble struct {
+	t       testing.TB
+	servers []*testkit.Process
+	ports   []string
+	down    *testkit.Process
+}
+
+func startApacheEnsemble(t testing.TB, version string) *apacheEnsemble {
+	t.Helper()
+	e := &apacheEnsemble{t: t}
+	common := map[string]string{"tickTime": "300", "initLimit": "20", "syncLimit": "10", "maxClientCnxns": "0", "admin.enableServer": "false", "4lw.commands.whitelist": "*"}
+	for i := range 3 {
+		common[fmt.Sprintf("server.%d", i+1)] = fmt.Sprintf("127.0.0.1:%d:%d", freePort(t), freePort(t))
+	}
+	for i := range 3 {
+		dir, port := t.TempDir(), freePort(t)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "myid"), fmt.Appendf(nil, "%d\n", i+1), 0o644))
+		own := maps.Clone(common)
+		own["dataDir"], own["clientPort"] = dir, strconv.Itoa(port)
+		e.servers = append(e.servers, testkit.StartProcess(t, fmt.Sprintf("zookeeper-%d", i+1), func(t testing.TB, config string) *exec.Cmd {
+			return exec.Command("java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j.configuration=file:"+log4j(t, "INFO", "System.out"),
+				"-cp", zooKeeperJars(t, version)+"/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain", config)
+		}, own, "binding to port"))
+		e.ports = append(e.ports, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	e.awaitLeader()
+	return e
+}
+
+func (e *apacheEnsemble) leader() int {
+	return slices.IndexFunc(e.ports, func(address string) bool { return mode(address) == "leader" })
+}
+
+func (e *apacheEnsemble) awaitLeader() {
+	e.t.Helper()
+	eventually(e.t, time.Minute, "the ensemble has a leader", func() bool { return e.leader() >= 0 })
+}
+
+// Interrupt kills the leader; the others elect another.
+func (e *apacheEnsemble) Interrupt() {
+	e.t.Helper()
+	e.awaitLeader()
+	e.down = e.servers[e.leader()]
+	e.down.End(syscall.SIGKILL)
+}
+
+// Repair brings it back, as a follower.
+func (e *apacheEnsemble) Repair() {
+	e.t.Helper()
+	e.down.Start()
+	e.down.Await()
+	e.awaitLeader()
+}
+
+// On an ensemble of Apache ZooKeeper whose leader is killed again and again.
+func TestHistoryOnAnApacheEnsemble(t *testing.T) {
+	seed := testkit.Seed(t)
+	e := startApacheEnsemble(t, "3.5.9")
+	connect := strings.Join(e.ports, ",")
+	nodes := historyNodes(t, connect, javaSession, nil, gregor, gregor, gregor)
+	testkit.RunHistory(t, seed, nodes, e, connect, testkit.HistoryOptions{Faults: 5, Session: javaSession, Topics: true, Weights: map[string]int{
+		testkit.FaultZooKeeper: 4, testkit.FaultKill: 2, testkit.FaultPause: 1, testkit.FaultIsolate: 1}})
 }
 
 // librdkafkaWriter is the number of the writer that librdkafka is.

@@ -4,6 +4,7 @@ package soak
 
 import (
 	"cmp"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,16 +57,17 @@ func TestSoak(t *testing.T) {
 func history(t *testing.T, seed uint64, faults int) {
 	protocol := []string{"2.8", "2.8", "2.4"}[seed%3]
 	t.Logf("inter.broker.protocol.version %s", protocol)
-	run(t, seed, protocol, testkit.HistoryOptions{Faults: faults, Topics: true})
+	run(t, seed, protocol, nil, testkit.HistoryOptions{Faults: faults, Topics: true})
 }
 
 // run runs one history in a cluster of its own.
-func run(t *testing.T, seed uint64, protocol string, o testkit.HistoryOptions) {
+func run(t *testing.T, seed uint64, protocol string, settings map[string]string, o testkit.HistoryOptions) {
 	zooKeeper := testkit.StartProcessZooKeeper(t, testkit.ZooKeeperBinary(binary(t)), 100*time.Millisecond)
 	var nodes []testkit.Node
 	for id := range number(t, "GREGOR_BROKERS", 3) {
-		nodes = append(nodes, testkit.StartNode(t, id, testkit.Binary(binary(t)), zooKeeper.Address, session, map[string]string{
-			"inter.broker.protocol.version": protocol, "broker.rack": "r" + strconv.Itoa(id)}))
+		properties := map[string]string{"inter.broker.protocol.version": protocol, "broker.rack": "r" + strconv.Itoa(id)}
+		maps.Copy(properties, settings)
+		nodes = append(nodes, testkit.StartNode(t, id, testkit.Binary(binary(t)), zooKeeper.Address, session, properties))
 	}
 	o.Session = session
 	testkit.RunHistory(t, seed, nodes, zooKeeper, zooKeeper.Address, o)
