@@ -21,6 +21,8 @@ var classes = map[string]string{
 	"kafka.admin.BrokerApiVersionsCommand":                     "kafka-broker-api-versions",
 	"org.apache.kafka.tools.ProducerPerformance":               "kafka-producer-perf-test",
 	"kafka.admin.ReassignPartitionsCommand":                    "kafka-reassign-partitions",
+	"org.apache.kafka.tools.VerifiableProducer":                "kafka-verifiable-producer",
+	"org.apache.kafka.tools.VerifiableConsumer":                "kafka-verifiable-consumer",
 	"kafka.tools.ConsumerPerformance":                          "kafka-consumer-perf-test",
 	"kafka.tools.ConsoleProducer":                              "kafka-console-producer",
 	"kafka.tools.ConsoleConsumer":                              "kafka-console-consumer",

@@ -33,6 +33,7 @@ need_python() { # DIRECTORY PACKAGE...
 
 need_python kafka-python-1.4.7 'kafka-python==1.4.7' 'six==1.16.0' 'setuptools==75.3.0'
 need_python kafka-python-2.0.2 'kafka-python==2.0.2' 'six==1.16.0' 'setuptools==75.3.0'
+need_python old-formats 'kafka-python==1.4.7' 'six==1.16.0' 'setuptools==75.3.0' 'python-snappy==0.7.3' 'lz4==4.4.4' 'xxhash==3.5.0'
 need_python current 'kafka-python==3.0.12' 'confluent-kafka==2.16.1' 'kazoo==2.11.0'
 
 if [ ! -e "$cache/node/complete" ]; then
