@@ -36,7 +36,7 @@ crash:
 
 # 500 faults in clusters of processes; GREGOR_FAULTS and GREGOR_SEED change that
 soak: build
-	go test -tags soak -count=1 -timeout 6h -v ./test/soak
+	go test -tags soak -count=1 -timeout 6h -v -run TestSoak ./test/soak
 
 # brokers with deliberate faults, each of which a history must find
 mutation: build

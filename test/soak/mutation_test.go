@@ -27,7 +27,7 @@ type mutation struct {
 	edits     []edit
 	weights   map[string]int // of the faults that show it; all when nil
 	rf, least int            // replicas and min.insync.replicas; by the seed when 0
-	settings  map[string]string
+	settings  map[string]string // of the brokers
 }
 
 // crashes are faults that lose leaders.
@@ -77,22 +77,33 @@ var mutations = []mutation{
 		{"pkg/controller/zk.go", "return s.zk.CreatePartitionStates(s.ctx, stored(states), s.fence)", "return s.zk.CreatePartitionStates(s.ctx, stored(states), zkstore.NoFence)"},
 		{"pkg/controller/zk.go", "	written, failed, err := s.zk.UpdatePartitionStates(s.ctx, stored(states), s.fence)",
 			"	blind := stored(states)\n\tfor tp, p := range blind {\n\t\tp.ZkVersion = -1\n\t\tblind[tp] = p\n\t}\n	written, failed, err := s.zk.UpdatePartitionStates(s.ctx, blind, zkstore.NoFence)"}},
-		map[string]int{testkit.FaultPause: 4, testkit.FaultExpire: 2, testkit.FaultLateZK: 4, testkit.FaultKill: 1}, 2, 1, nil},
+		crashes, 2, 1, map[string]string{"inter.broker.protocol.version": "2.4"}},
+	{"a leader of the past changes the ISR: broker epoch, leader epoch and version are ignored", []edit{
+		{"pkg/controller/alter_isr.go", "	case !ok:", "	case !ok && id < 0:"},
+		{"pkg/controller/alter_isr.go", "	case known.Epoch != epoch:", "	case known.Epoch > epoch+1<<40:"},
+		{"pkg/controller/alter_isr.go", "case change.LeaderEpoch < now.LeaderEpoch, change.LeaderEpoch == now.LeaderEpoch && now.Leader != id:", "case change.LeaderEpoch < 0:"},
+		{"pkg/controller/alter_isr.go", "ControllerEpoch: m.c.epoch, ZkVersion: change.Version}", "ControllerEpoch: m.c.epoch, ZkVersion: -1}"}},
+		map[string]int{testkit.FaultExpire: 4, testkit.FaultIsolate: 2, testkit.FaultLateZK: 3}, 3, 1, nil},
 }
 
 // Every deliberate fault is found by some history; each gets up to
 // GREGOR_HISTORIES of them.
 func TestMutations(t *testing.T) {
+	if os.Getenv("GREGOR_MUTANT") != "" { // this is the process of one history
+		m := mutations[number(t, "GREGOR_MUTANT", 0)]
+		run(t, testkit.Seed(t), "2.8", m.settings, testkit.HistoryOptions{Faults: 12, Weights: m.weights, ReplicationFactor: m.rf, MinInSync: m.least})
+		return
+	}
 	self, err := os.Executable()
 	require.NoError(t, err)
 	for i, m := range mutations {
+		if only := os.Getenv("GREGOR_MUTATION"); only != "" && only != strconv.Itoa(i) {
+			continue // one alone is asked for
+		}
 		t.Run(m.name, func(t *testing.T) {
-			if only := os.Getenv("GREGOR_MUTATION"); only != "" && only != strconv.Itoa(i) {
-				t.Skip("another one is asked for")
-			}
 			mutant := build(t, m)
 			for range number(t, "GREGOR_HISTORIES", 8) {
-				cmd := exec.Command(self, "-test.run", "^TestMutant$", "-test.v")
+				cmd := exec.Command(self, "-test.run", "^TestMutations$", "-test.v")
 				cmd.Env = append(os.Environ(), "GREGOR_BIN="+mutant, "GREGOR_MUTANT="+strconv.Itoa(i))
 				out, err := cmd.CombinedOutput()
 				if err == nil {
@@ -111,15 +122,6 @@ func TestMutations(t *testing.T) {
 			t.Errorf("no history has found it")
 		})
 	}
-}
-
-// TestMutant is one history of a mutant; TestMutations runs it.
-func TestMutant(t *testing.T) {
-	if os.Getenv("GREGOR_MUTANT") == "" {
-		t.Skip("run by TestMutations")
-	}
-	m := mutations[number(t, "GREGOR_MUTANT", 0)]
-	run(t, testkit.Seed(t), "2.8", m.settings, testkit.HistoryOptions{Faults: 12, Weights: m.weights, ReplicationFactor: m.rf, MinInSync: m.least})
 }
 
 // build makes the binary of a mutant.
