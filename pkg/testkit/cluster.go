@@ -1,6 +1,21 @@
 // Package testkit is what tests share: servers in this process on free ports
 // of the loopback, which end with the test. Only tests import it, from
 // packages of their own (package x_test), since it imports everything.
+//
+//	cluster.go     a ZooKeeper and brokers in this process
+//	replicated.go  several brokers that can be killed, cut off and restarted
+//	processes.go   the same in processes of their own, ours or others'
+//	link.go        the ways between them, on which faults happen
+//	faults.go      schedules of faults, made from a seed
+//	load.go        the clients of a history
+//	site.go        RunHistory: faults under load, and what must hold in the end
+//	history.go     what clients were told, checked; states.go what ZooKeeper says
+//	clients.go     clients and conditions of single tests
+//	transcript.go  commands and what they print, as books show them
+//
+// Every server, link and client ends with its test, and its goroutines with
+// it. History, States and Link are safe for concurrent use; their locks are
+// leaves.
 package testkit
 
 import (

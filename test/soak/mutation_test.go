@@ -25,8 +25,8 @@ type edit struct{ file, old, new string }
 type mutation struct {
 	name      string
 	edits     []edit
-	weights   map[string]int // of the faults that show it; all when nil
-	rf, least int            // replicas and min.insync.replicas; by the seed when 0
+	weights   map[string]int    // of the faults that show it; all when nil
+	rf, least int               // replicas and min.insync.replicas; by the seed when 0
 	settings  map[string]string // of the brokers
 }
 
