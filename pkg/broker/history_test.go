@@ -11,6 +11,7 @@ import (
 // seed, and nothing acknowledged is lost. Longer ones, with processes, are in
 // test/compat and test/soak.
 func TestHistory(t *testing.T) {
+	t.Parallel()
 	seed := testkit.Seed(t)
 	c := testkit.StartCluster(t, 3, map[string]string{"offsets.topic.num.partitions": "3", "offsets.topic.replication.factor": "3", "log.segment.bytes": "200000"})
 	testkit.RunHistory(t, seed, c.Nodes(), c.Server, c.ZooKeeper, testkit.HistoryOptions{Faults: 3, Session: time.Second, Topics: true, Weights: map[string]int{

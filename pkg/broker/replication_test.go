@@ -21,8 +21,10 @@ func startReplicated(t *testing.T, brokers int, properties map[string]string) *t
 }
 
 func TestReplication(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"2.8", "2.4"} {
 		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
 			c := startReplicated(t, 3, map[string]string{"inter.broker.protocol.version": protocol})
 			c.Create("t", 2, "min.insync.replicas", "2")
 			w := c.StartWriter("t")
@@ -47,6 +49,7 @@ func TestReplication(t *testing.T) {
 // A broker that stops in order hands its leaderships over first: the ISR is
 // without it before it is gone.
 func TestStopHandsLeadershipsOver(t *testing.T) {
+	t.Parallel()
 	c := startReplicated(t, 3, nil)
 	c.Create("t", 3, "min.insync.replicas", "2")
 	w := c.StartWriter("t")
@@ -75,6 +78,7 @@ func TestStopHandsLeadershipsOver(t *testing.T) {
 // A follower that was away for many segments catches up. Without it there
 // are too few replicas for acks=all, and enough again when it is back.
 func TestFollowerFarBehind(t *testing.T) {
+	t.Parallel()
 	c := startReplicated(t, 2, map[string]string{"log.segment.bytes": "20000", "replica.fetch.max.bytes": "5000"})
 	c.Create("t", 1, "min.insync.replicas", "2")
 	c.AwaitISR("t", 0, 2)

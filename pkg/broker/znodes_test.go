@@ -112,8 +112,10 @@ func (c *console) await(topic string, leaders []int, isrs [][]int) {
 // What a console of that time writes works, as it writes it: old versions of
 // the JSON, without what later ones added, and data where none is needed.
 func TestConsoleThatKnowsOnlyZnodes(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"2.8", "2.4"} {
 		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
 			c := startReplicated(t, 3, map[string]string{"inter.broker.protocol.version": protocol, "auto.leader.rebalance.enable": "false"})
 			console := openConsole(t, c.ZooKeeper)
 
@@ -215,6 +217,7 @@ func awaitConfig(t *testing.T, c *testkit.Cluster, topic, key, value string) {
 
 // What is written by hand and wrong costs one line, not the cluster.
 func TestZnodesWrittenByHandAreWrong(t *testing.T) {
+	t.Parallel()
 	c := startReplicated(t, 3, map[string]string{"auto.leader.rebalance.enable": "false"})
 	c.Create("good", 3, "min.insync.replicas", "2")
 	w := c.StartWriter("good")

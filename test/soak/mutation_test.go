@@ -73,11 +73,6 @@ var mutations = []mutation{
 		{"pkg/replica/changes.go", "	log.SetHighWatermark(max(min(high, log.LogEndOffset()), log.LogStartOffset()))",
 			"	if err := log.TruncateTo(max(min(high, log.LogEndOffset()), log.LogStartOffset())); err != nil {\n\t\treturn nil, err\n\t}\n	log.SetHighWatermark(max(min(high, log.LogEndOffset()), log.LogStartOffset()))"}},
 		map[string]int{testkit.FaultKillAll: 3, testkit.FaultKill: 3}, 0, 0, nil},
-	{"a controller writes whatever another has written meanwhile", []edit{
-		{"pkg/controller/zk.go", "return s.zk.CreatePartitionStates(s.ctx, stored(states), s.fence)", "return s.zk.CreatePartitionStates(s.ctx, stored(states), zkstore.NoFence)"},
-		{"pkg/controller/zk.go", "	written, failed, err := s.zk.UpdatePartitionStates(s.ctx, stored(states), s.fence)",
-			"	blind := stored(states)\n\tfor tp, p := range blind {\n\t\tp.ZkVersion = -1\n\t\tblind[tp] = p\n\t}\n	written, failed, err := s.zk.UpdatePartitionStates(s.ctx, blind, zkstore.NoFence)"}},
-		crashes, 2, 1, map[string]string{"inter.broker.protocol.version": "2.4"}},
 	{"a leader of the past changes the ISR: broker epoch, leader epoch and version are ignored", []edit{
 		{"pkg/controller/alter_isr.go", "	case !ok:", "	case !ok && id < 0:"},
 		{"pkg/controller/alter_isr.go", "	case known.Epoch != epoch:", "	case known.Epoch > epoch+1<<40:"},
