@@ -24,6 +24,7 @@ type Append struct {
 	Info commitlog.AppendInfo
 
 	partition *Partition // where the records went; nil when they did not
+	tenure    uint64     // in which they did
 	settled   bool       // nothing is left to wait for
 }
 
@@ -85,7 +86,7 @@ func (m *Manager) append(req *AppendRequest, a *Append) {
 		a.Err = kerr.InvalidTopicException.With("Cannot append to internal topic %s", a.Topic)
 	} else if a.partition, a.Err = m.Partition(a.TopicPartition); a.Err == nil {
 		var advanced bool
-		a.Info, advanced, a.Err = a.partition.append(a.Records, req.Origin, req.Acks)
+		a.Info, a.tenure, advanced, a.Err = a.partition.append(a.Records, req.Origin, req.Acks)
 		if a.Err == nil {
 			m.fetches.Wake(a.TopicPartition)
 			if advanced {
@@ -109,27 +110,27 @@ func (m *Manager) reportFailedAppend(a *Append) {
 	}
 }
 
-// append writes records as the leader and reports whether the high watermark
-// rose.
-func (p *Partition) append(records []byte, origin commitlog.Origin, acks int16) (info commitlog.AppendInfo, advanced bool, err error) {
+// append writes records as the leader and reports in which tenure, and whether
+// the high watermark rose.
+func (p *Partition) append(records []byte, origin commitlog.Origin, acks int16) (info commitlog.AppendInfo, tenure uint64, advanced bool, err error) {
 	info = commitlog.AppendInfo{FirstOffset: -1, LastOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	log, err := p.readableLocked(model.NoLeaderEpoch, true)
 	if err != nil {
-		return info, false, err
+		return info, 0, false, err
 	}
 	if least := p.settings.Load().MinInSyncReplicas; acks == -1 && len(p.isr) < least {
 		info.LogStartOffset = log.LogStartOffset()
-		return info, false, kerr.NotEnoughReplicas.With("The size of the current ISR %v is insufficient to satisfy the min.isr requirement of %d for partition %s",
+		return info, 0, false, kerr.NotEnoughReplicas.With("The size of the current ISR %v is insufficient to satisfy the min.isr requirement of %d for partition %s",
 			commas(p.isr), least, p.TopicPartition)
 	}
 	appended, err := log.AppendAsLeader(records, p.leaderEpoch, origin)
 	if err != nil {
 		info.LogStartOffset = log.LogStartOffset()
-		return info, false, err
+		return info, 0, false, err
 	}
-	return appended, p.advanceLocked(time.Now()), nil
+	return appended, p.tenure, p.advanceLocked(time.Now()), nil
 }
 
 // committed settles what can be settled and reports whether all is.
@@ -137,22 +138,25 @@ func committed(appends []Append) bool {
 	all := true
 	for i := range appends {
 		if a := &appends[i]; !a.settled {
-			a.settled, a.Err = a.partition.committed(a.Info.LastOffset + 1)
+			a.settled, a.Err = a.partition.committed(a.tenure, a.Info.LastOffset+1)
 			all = all && a.settled
 		}
 	}
 	return all
 }
 
-// committed reports whether everything below offset is committed, or never
-// will be by this leader.
-func (p *Partition) committed(offset int64) (settled bool, err error) {
+// committed reports whether everything below offset, as it was written in a
+// tenure, is committed, or never will be by this leader: once the leadership
+// was lost, there may be other records.
+func (p *Partition) committed(tenure uint64, offset int64) (settled bool, err error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	log, err := p.readableLocked(model.NoLeaderEpoch, true)
 	switch {
 	case err != nil:
 		return true, err
+	case p.tenure != tenure:
+		return true, kerr.NotLeaderOrFollower
 	case log.HighWatermark() < offset:
 		return false, nil
 	case len(p.maximalLocked()) < p.settings.Load().MinInSyncReplicas:

@@ -41,7 +41,8 @@ type Partition struct {
 	future          *commitlog.Log // the copy it moves to; nil when it does not
 	leader          model.BrokerID
 	leaderEpoch     model.LeaderEpoch
-	leaderSince     int64 // log end offset when this broker became leader of the epoch
+	leaderSince     int64  // log end offset when this broker became leader of the epoch
+	tenure          uint64 // counts the times that this broker began to lead, over epochs that follow one another
 	controllerEpoch model.ControllerEpoch
 	partitionEpoch  model.PartitionEpoch
 	replicas        []model.BrokerID
@@ -152,7 +153,9 @@ type assignment struct {
 func (p *Partition) becomeLeader(a *assignment, log *commitlog.Log, stateChange *logrus.Entry) (newly bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	newly = !p.leads()
+	if newly = !p.leads(); newly {
+		p.tenure++
+	}
 	end := log.LogEndOffset()
 	stateChange.Infof("[Broker id=%d] Leader %s starts at leader epoch %d from offset %d with high watermark %d ISR %v addingReplicas %v removingReplicas %v. Previous leader epoch was %d.",
 		p.broker, p.TopicPartition, a.leaderEpoch, end, log.HighWatermark(), commas(a.isr), commas(a.adding), commas(a.removing), p.leaderEpoch)

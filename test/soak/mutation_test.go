@@ -63,12 +63,8 @@ var mutations = []mutation{
 	{"a preferred leader need not be in the ISR", []edit{
 		{"pkg/controller/election.go", "!b.online(b.assigned[0]) || !slices.Contains(b.isr, b.assigned[0])", "!b.online(b.assigned[0])"}},
 		map[string]int{testkit.FaultKill: 2, testkit.FaultPreferred: 5}, 2, 1, slowFollowers},
-	{"old leader epochs are taken", []edit{
-		{"pkg/replica/changes.go", "case a.leaderEpoch < current:", "case a.leaderEpoch < current-1000:"},
-		{"pkg/replica/partition.go", "case epoch != model.NoLeaderEpoch && epoch < p.leaderEpoch:", "case epoch != model.NoLeaderEpoch && epoch < p.leaderEpoch-1000:"}},
-		map[string]int{testkit.FaultHold: 4, testkit.FaultHoldAnswers: 1, testkit.FaultPause: 4, testkit.FaultKill: 2, testkit.FaultLateZK: 2, testkit.FaultPreferred: 2}, 2, 1, nil},
 	{"consumers read what is not committed", []edit{
-		{"pkg/replica/fetch.go", "info, err := log.Read(f.Offset, most, params.Isolation, first)", "info, err := log.Read(f.Offset, most, commitlog.LogEnd, first)"},
+		{"pkg/replica/fetch.go", "info, err := log.Read(f.Offset, most, params.Isolation, whole)", "info, err := log.Read(f.Offset, most, commitlog.LogEnd, whole)"},
 		{"pkg/replica/fetch.go", "	case commitlog.HighWatermark:\n		return log.HighWatermark()", "	case commitlog.HighWatermark:\n		return log.LogEndOffset()"}}, crashes, 2, 1, nil},
 	{"repeated batches are appended again", []edit{
 		{"pkg/commitlog/producers.go", "if origin == OriginClient && !b.Control() {", "if b.ProducerEpoch() == p.epoch {\n\t\tif _, repeated = p.duplicate(b); repeated {\n\t\t\treturn dup, false, nil\n\t\t}\n\t}\n\tif origin < 0 {"}},
