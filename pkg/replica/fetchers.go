@@ -99,9 +99,9 @@ func fetcherID(tp model.TopicPartition, count int) int {
 	return int(model.JavaAbs(31*model.JavaStringHash(tp.Topic)+tp.Partition)) % max(count, 1)
 }
 
-// add starts to fetch partitions.
+// add starts to fetch partitions, unless the broker is about to stop.
 func (f *fetchers) add(list []following) {
-	if len(list) == 0 {
+	if len(list) == 0 || f.manager.leaving.Load() {
 		return
 	}
 	count := 1

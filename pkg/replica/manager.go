@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -91,6 +92,7 @@ type Manager struct {
 
 	group      *lifecycle.Group
 	following  *fetchers
+	leaving    atomic.Bool // see Leave
 	moving     *movers
 	isr        *isrQueue
 	isrWriter  isrWriter
@@ -147,6 +149,11 @@ func (m *Manager) Start() {
 		m.group.Go("isr-notifications", w.notify)
 	}
 }
+
+// Leave says that the broker is about to stop. What it is told to follow from
+// now on it does not fetch: its leaders would take it into ISRs again which
+// the controller has just taken it out of.
+func (m *Manager) Leave() { m.leaving.Store(true) }
 
 // Close ends the manager's goroutines and writes the high watermarks a last
 // time. Requests that wait are ended by their contexts.
