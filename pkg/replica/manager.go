@@ -88,6 +88,7 @@ type Manager struct {
 
 	produces *purgatory.Purgatory[model.TopicPartition]
 	fetches  *purgatory.Purgatory[model.TopicPartition]
+	keys     sync.Pool // of *[]model.TopicPartition, for fetches that wait
 	deletes  *purgatory.Purgatory[model.TopicPartition]
 
 	group      *lifecycle.Group
@@ -266,6 +267,7 @@ func (m *Manager) unhostUnused(tp model.TopicPartition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p := m.partitions[tp]; p != nil && !p.offline.Load() && p.Log() == nil {
+		p.gone.Store(true)
 		delete(m.partitions, tp)
 	}
 }
