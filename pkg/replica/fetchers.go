@@ -21,6 +21,7 @@ type FetchingOptions struct {
 	PartitionMaxBytes int           // replica.fetch.max.bytes
 	Backoff           time.Duration // replica.fetch.backoff.ms
 	SocketTimeout     time.Duration // replica.socket.timeout.ms
+	ReceiveBuffer     int           // replica.socket.receive.buffer.bytes; 0 leaves it to the system
 	// FrameMaxBytes bounds an answer before it is read: ResponseMaxBytes, or
 	// one batch, which comes whole however large. 0 is client's default.
 	FrameMaxBytes int
