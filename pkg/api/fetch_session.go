@@ -204,6 +204,7 @@ func (s *fetchSession) set(f *replica.Fetch) *sessionPartition {
 		s.pushBack(p)
 	}
 	p.ask = f.Question()
+	p.ask.Ref = p
 	return p
 }
 
@@ -231,10 +232,11 @@ func (s *fetchSession) selectResults(epoch int32, fetches []replica.Fetch, inclu
 		return kerr.InvalidFetchSessionEpoch
 	}
 	for i := range fetches {
-		p := s.partitions[fetches[i].TopicPartition]
-		if p == nil {
+		p, ours := fetches[i].Ref.(*sessionPartition) // nobody has changed the session since
+		if !ours {
 			continue
 		}
+		p.ask.Remember(&fetches[i])
 		if include[i] = p.tell(&fetches[i].Result); include[i] && fetches[i].Result.Records.Length > 0 {
 			p.unlink()
 			s.pushBack(p)

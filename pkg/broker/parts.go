@@ -47,6 +47,7 @@ func (b *Broker) startReplicas(context.Context) error {
 			PartitionMaxBytes: c.Int("replica.fetch.max.bytes"),
 			Backoff:           milliseconds(c.Int("replica.fetch.backoff.ms")),
 			SocketTimeout:     milliseconds(c.Int("replica.socket.timeout.ms")),
+			ReceiveBuffer:     replicaReceiveBuffer(c),
 			FrameMaxBytes:     max(c.Int("socket.request.max.bytes"), c.Int("message.max.bytes")) + c.Int("replica.fetch.response.max.bytes"),
 		},
 	})
@@ -61,6 +62,16 @@ func (b *Broker) startReplicas(context.Context) error {
 	b.announceReaper(deleteReaper)
 	b.announce(dirFailureClass, dirFailureThread)
 	return nil
+}
+
+// replicaReceiveBuffer is replica.socket.receive.buffer.bytes where somebody
+// has set it. Kafka's default is less than a system finds by itself, and holds
+// followers up that are far away.
+func replicaReceiveBuffer(c *config.Broker) int {
+	if _, given := c.Original("replica.socket.receive.buffer.bytes"); !given {
+		return 0
+	}
+	return c.Int("replica.socket.receive.buffer.bytes")
 }
 
 // startController takes part in the election.

@@ -19,6 +19,9 @@ import (
 // that may have cost a clean mark.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.log.Infof("%sshutting down", b.prefix())
+	if b.replicas != nil {
+		b.replicas.Leave()
+	}
 	if b.current().Bool("controlled.shutdown.enable") {
 		b.controlledShutdown(ctx)
 	}

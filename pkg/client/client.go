@@ -65,6 +65,9 @@ type Options struct {
 	RequestTimeout time.Duration
 	// MaxResponseBytes bounds a response before it is read; 0 is 100 MiB.
 	MaxResponseBytes int
+	// ReceiveBufferBytes is the system's buffer for what arrives; with 0 or
+	// less the system finds its size.
+	ReceiveBufferBytes int
 	// Dial replaces plain TCP, for endpoints that are not PLAINTEXT.
 	Dial Dialer
 }
@@ -101,6 +104,9 @@ func Dial(ctx context.Context, to model.Endpoint, opts Options) (*Conn, error) {
 	raw, err := dial(ctx, to)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", to, err)
+	}
+	if tcp, ok := raw.(*net.TCPConn); ok && opts.ReceiveBufferBytes > 0 {
+		_ = tcp.SetReadBuffer(opts.ReceiveBufferBytes) // a hint, as in Kafka
 	}
 	return &Conn{opts: opts, raw: raw, closed: make(chan struct{})}, nil
 }

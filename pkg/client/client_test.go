@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -214,4 +215,22 @@ func FuzzDecodeResponse(f *testing.F) {
 		}
 		require.Equal(t, version&3, resp.GetVersion())
 	})
+}
+
+func TestReceiveBuffer(t *testing.T) {
+	to := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	size := func(asked int) int {
+		c, err := Dial(t.Context(), to, Options{ReceiveBufferBytes: asked})
+		require.NoError(t, err)
+		defer c.Close()
+		raw, err := c.raw.(*net.TCPConn).SyscallConn()
+		require.NoError(t, err)
+		var got int
+		require.NoError(t, raw.Control(func(fd uintptr) {
+			got, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF)
+		}))
+		require.NoError(t, err)
+		return got
+	}
+	require.Less(t, size(4096), size(32768))
 }

@@ -29,20 +29,45 @@
 //
 // # What open does about a crash
 //
-//   - X.deleted: removed.
-//   - X.cleaned: removed. X.swap at or behind the first .cleaned: removed; any
-//     other .log.swap takes the place of the segments it covers.
-//   - An index without a log: removed. A log without offset index, or with a
-//     torn transaction index: scanned and indexed anew.
-//   - After an unclean shutdown every segment from the one of the recovery
-//     point on is scanned: each batch whole and with a right CRC, offsets in
-//     range. The log is cut at the first one that is not, later segments
-//     are removed, indexes, epochs and producers built anew. Indexes that
-//     were allocated ahead or lag behind do not matter for that reason.
-//   - A log end below the log start: everything removed, empty at the start.
+// TestCrashAtEveryCall crashes before each call to the file system in the life
+// of a log, by killing the process and by cutting the power, and opens what is
+// left. What it may find, and what becomes of it:
+//
+//   - An append: part of a batch, whole batches nobody was told of, after a
+//     power cut also pages of zeros or of nothing between written ones. Every
+//     segment from the one of the recovery point on is scanned: each batch
+//     whole and with a right CRC, offsets in range. The log is cut at the first
+//     one that is not; later segments are removed.
+//   - Indexes: allocated ahead, without their last entries, or with entries of
+//     records that are gone. Those of scanned segments are built anew; a log
+//     without offset index, or with a torn transaction index, is scanned too.
+//     An index without a log is removed. Zeros behind the last entry, of a
+//     power cut behind a clean shutdown, are left out.
+//   - A roll: the old segment is complete and not flushed, the new one is there
+//     or not; its snapshot of producers is there, torn or not there. The
+//     recovery point is not behind the old segment yet. When the name of the
+//     new segment outlives unflushed records of the old one, the offsets
+//     between are a gap that readers step over, as in a compacted log.
+//   - leader-epoch-checkpoint: the old file or the new one. Behind the recovery
+//     point the batches are right: epochs that the file lacks, or has from a
+//     longer log that was cut, are set where the first batch of each is.
+//     A flush makes the file durable before the recovery point passes it.
 //   - Snapshots of producers that belong to no segment, the newest one apart:
 //     removed. A broken one: removed, and the batches behind an older one read.
+//   - Truncation: some of the segments behind the new end are gone. What was
+//     cut is synced before anything is appended in its place.
+//   - Retention and deletion of records: X.deleted is removed; a segment whose
+//     new name was lost comes back below the log start, and goes at the next
+//     look.
+//   - Compaction: X.cleaned is removed. X.swap at or behind the first .cleaned
+//     is removed; any other .log.swap takes the place of the segments it covers.
+//   - partition.metadata: the old file, the new one or none.
+//   - A log end below the log start: everything removed, empty at the start.
 //   - Epochs at or behind the log end: dropped.
+//
+// A log directory without its mark of a clean shutdown is scanned in this way.
+// One with the mark is taken as it is; bytes behind the last record refuse the
+// start then (Refusal), as do files that only somebody's hand can have spoilt.
 //
 // # Damage
 //

@@ -37,6 +37,7 @@ type indexFile struct {
 	last     [timeEntrySize]byte
 	scratch  [timeEntrySize]byte
 	used     bool // since the last closeIfIdle
+	retired  bool // nothing is opened any more: see segment.retire
 }
 
 const tailBytesMax = 4096
@@ -51,6 +52,9 @@ func (x *indexFile) loadLocked() error {
 	x.used = true
 	if x.loaded {
 		return nil
+	}
+	if x.retired {
+		return errReplaced
 	}
 	info, err := x.fs.Stat(x.path())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -112,6 +116,9 @@ func (x *indexFile) createLocked() error {
 func (x *indexFile) openLocked() error {
 	if x.file != nil {
 		return nil
+	}
+	if x.retired {
+		return errReplaced
 	}
 	f, err := x.fs.OpenFile(x.path(), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

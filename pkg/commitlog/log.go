@@ -261,6 +261,31 @@ func (l *Log) LastStableOffset() int64 {
 	return m.lastStable().Offset
 }
 
+// Offsets are the offsets that readers go by, as they are together.
+//
+// Invariant: LogStart <= LastStable <= HighWatermark <= LogEnd.
+type Offsets struct {
+	LogStart, LastStable, HighWatermark, LogEnd int64
+}
+
+// Offsets gives all of them at once.
+func (l *Log) Offsets() Offsets {
+	m := l.readMarks()
+	return Offsets{m.start, m.lastStable().Offset, m.high.Offset, m.end.Offset}
+}
+
+// Bound is the offset that a reader of the isolation may read up to.
+func (o *Offsets) Bound(iso Isolation) int64 {
+	switch iso {
+	case HighWatermark:
+		return o.HighWatermark
+	case TxnCommitted:
+		return o.LastStable
+	default:
+		return o.LogEnd
+	}
+}
+
 // FetchableMetadata is the end of what a reader of the isolation may read,
 // with its place.
 func (l *Log) FetchableMetadata(iso Isolation) (OffsetMetadata, error) {

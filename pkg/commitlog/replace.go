@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"gregor/pkg/vfs"
@@ -59,6 +60,7 @@ func (l *Log) NewCleanedSegment(base int64) (*CleanedSegment, error) {
 		return nil, err
 	}
 	c.s.file, c.s.used = share(f), true
+	l.place.files.opened(c.s)
 	return c, nil
 }
 
@@ -120,8 +122,13 @@ func (c *CleanedSegment) Finish(modifiedMs int64) error {
 	return nil
 }
 
-// rename gives the files another suffix, the log first.
+// rename gives the files another suffix, the log first. Readers may know the
+// segment already: nothing is opened between the two names.
 func (c *CleanedSegment) rename(suffix string) error {
+	for _, mu := range []*sync.Mutex{&c.s.fileMu, &c.s.offsets.mu, &c.s.times.mu, &c.s.txns.mu} {
+		mu.Lock()
+		defer mu.Unlock()
+	}
 	for _, ext := range []string{logExt, indexExt, timeIndexExt, txnIndexExt} {
 		from := c.s.path(ext)
 		if ext == txnIndexExt && !vfs.Exists(c.log.fs, from) {
@@ -186,7 +193,7 @@ func (l *Log) replaceLocked(c *CleanedSegment, old segmentList, next int64) erro
 	l.segments.Store(l.segments.Load().without(old).with(c.s))
 	l.forgetPlacesLocked(old)
 	for _, s := range old {
-		s.replaced.Store(true) // before the names go: see acquire
+		s.retire() // before the names go
 	}
 	for _, s := range old {
 		if s.base >= next && s.base > c.s.base {
@@ -209,6 +216,26 @@ func (l *Log) replaceLocked(c *CleanedSegment, old segmentList, next int64) erro
 	}
 	l.after(time.Duration(opts.FileDeleteDelayMs)*time.Millisecond, func() { l.removeFilesLater(old) })
 	return nil
+}
+
+// retire keeps a segment that was replaced from opening its files: under their
+// names there may soon be another one's. What is open stays so, for those who
+// hold it.
+func (s *segment) retire() {
+	s.fileMu.Lock()
+	s.replaced.Store(true)
+	s.fileMu.Unlock()
+	s.offsets.retire()
+	s.times.retire()
+	s.txns.mu.Lock()
+	s.txns.retired = true
+	s.txns.mu.Unlock()
+}
+
+func (x *indexFile) retire() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.retired = true
 }
 
 // forgetPlacesLocked drops the marks' places in segments that go; they are

@@ -451,6 +451,13 @@ func (s *segment) close() error {
 			return err
 		}
 	}
+	if s.bytesSinceIndex > 0 {
+		// A segment that was written to has an offset index, be it empty:
+		// Kafka's shutdown leaves one.
+		if _, err := s.offsets.count(); err != nil {
+			return err
+		}
+	}
 	if err := s.offsets.close(); err != nil {
 		return err
 	}

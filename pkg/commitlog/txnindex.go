@@ -38,6 +38,7 @@ type txnIndex struct {
 	// mu guards the fields below and the file.
 	mu       sync.Mutex
 	loaded   bool
+	retired  bool // nothing is opened any more: see segment.retire
 	unsynced bool // the file has changed since the last sync
 	entries  []AbortedTxn
 }
@@ -49,6 +50,9 @@ func (x *txnIndex) init(fsys vfs.FS, path func() string, base int64) {
 func (x *txnIndex) loadLocked() error {
 	if x.loaded {
 		return nil
+	}
+	if x.retired {
+		return errReplaced
 	}
 	data, err := vfs.ReadFile(x.fs, x.path(), txnIndexBytesMax)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -178,7 +182,7 @@ func (x *txnIndex) truncateFile(size int64) error {
 func (x *txnIndex) flush() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.unsynced {
+	if !x.unsynced || x.retired {
 		return nil
 	}
 	f, err := x.fs.OpenFile(x.path(), os.O_RDWR, 0)

@@ -2,7 +2,9 @@ package compress
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/pierrec/lz4/v4"
@@ -53,16 +55,38 @@ var lz4Writers = sync.Pool{New: func() any {
 	return z
 }}
 
+// lz4Header begins a frame as lz4Writers do.
+var lz4Header = [...]byte{0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82}
+
+const (
+	lz4BlockSize = 64 << 10
+	lz4Plain     = 1 << 31 // in a block's length: it is not compressed
+)
+
+var lz4Compressors = sync.Pool{New: func() any { return new(lz4.Compressor) }}
+
+// compressLZ4 makes the frame of an lz4Writer without its buffers:
+//
+//	7  header, then for each block 4 length, little-endian, and the block;
+//	4  of zeros
 func compressLZ4(dst, src []byte) ([]byte, error) {
-	z := lz4Writers.Get().(*lz4.Writer)
-	defer lz4Writers.Put(z)
-	out := sliceWriter{dst}
-	z.Reset(&out)
-	if _, err := z.Write(src); err != nil {
-		return dst, err
+	z := lz4Compressors.Get().(*lz4.Compressor)
+	defer lz4Compressors.Put(z)
+	dst = append(dst, lz4Header[:]...)
+	for len(src) > 0 {
+		block := src[:min(len(src), lz4BlockSize)]
+		src = src[len(block):]
+		at := len(dst)
+		dst = slices.Grow(dst, 4+len(block))[:at+4+len(block)]
+		// What does not fit into the length of the block is not worth it.
+		n, err := z.CompressBlock(block, dst[at+4:])
+		if err != nil || n == 0 || n >= len(block) {
+			n = copy(dst[at+4:], block)
+			binary.LittleEndian.PutUint32(dst[at:], uint32(n)|lz4Plain)
+		} else {
+			binary.LittleEndian.PutUint32(dst[at:], uint32(n))
+		}
+		dst = dst[:at+4+n]
 	}
-	if err := z.Close(); err != nil {
-		return dst, err
-	}
-	return out.b, nil
+	return append(dst, 0, 0, 0, 0), nil
 }

@@ -92,3 +92,23 @@ func TestWriter(t *testing.T) {
 	_, err := NewWriter(7, nil)
 	require.Error(t, err)
 }
+
+// A frame that is made at once is one that a Writer makes.
+func TestLZ4FramesAreThoseOfTheWriter(t *testing.T) {
+	for name, sample := range samples() {
+		at := func(pieces ...[]byte) []byte {
+			w, err := NewWriter(LZ4, nil)
+			require.NoError(t, err)
+			for _, p := range pieces {
+				_, err = w.Write(p)
+				require.NoError(t, err)
+			}
+			frame, err := w.Close()
+			require.NoError(t, err)
+			return frame
+		}
+		once, err := Compress(LZ4, nil, sample)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(at(sample), once), "%s: %d bytes, by the writer %d", name, len(once), len(at(sample)))
+	}
+}

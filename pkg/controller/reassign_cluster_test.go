@@ -205,3 +205,31 @@ func TestReassignmentIsCancelled(t *testing.T) {
 	w.More(t, 20)
 	c.RequireAll("still", w.End())
 }
+
+// TestAnOrderedStopCostsOneEpoch: what a stopping broker has handed over it
+// does not follow, so that nobody takes it into an ISR again.
+func TestAnOrderedStopCostsOneEpoch(t *testing.T) {
+	c := testkit.StartCluster(t, 3, nil)
+	c.AwaitBrokers()
+	zk := dialZooKeeper(t, c)
+	at := slices.Index(c.Members, controllerOf(t, zk, c))
+	leaving, other := int32((at+1)%3), int32((at+2)%3)
+	var replicas [][]int32
+	var tps []model.TopicPartition
+	for p := range int32(60) {
+		replicas = append(replicas, []int32{leaving, other})
+		tps = append(tps, model.TopicPartition{Topic: "handed", Partition: p})
+	}
+	createAssigned(t, c, "handed", replicas...)
+	for p := range int32(60) {
+		c.AwaitISR("handed", p, 2)
+	}
+	c.Members[leaving].StopInOrder()
+	states, err := zk.PartitionStates(testkit.Deadline(t), tps)
+	require.NoError(t, err)
+	for tp, s := range states {
+		require.Equal(t, model.BrokerID(other), s.Leader, "%s", tp)
+		require.Equal(t, []model.BrokerID{model.BrokerID(other)}, s.ISR, "%s", tp)
+		require.Equal(t, model.LeaderEpoch(1), s.LeaderEpoch, "%s", tp)
+	}
+}

@@ -277,6 +277,9 @@ func (m *mapBuilder) addBatch(b record.Batch) (full bool, err error) {
 			return true, nil
 		}
 	}
+	if len(rest) > 0 {
+		return false, fmt.Errorf("batch from offset %d: %w", b.BaseOffset(), errRecord)
+	}
 	return false, nil
 }
 

@@ -89,6 +89,9 @@ const decompressedMax = 512 << 20
 
 // plain returns the records of a batch, decompressed into buf if need be.
 func plain(b record.Batch, buf []byte) (records, newBuf []byte, err error) {
+	if b.Count() < 0 {
+		return nil, buf, errRecord
+	}
 	if b.Codec() == compress.None {
 		return b[record.HeaderSize:], buf, nil
 	}

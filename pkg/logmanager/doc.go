@@ -12,7 +12,22 @@
 // Manager.mu, which is held for memory work only.
 //
 // Files of a log directory, besides the partitions: .lock, meta.properties,
-// .kafka_cleanshutdown, and the text files of checkpoint.go.
+// .kafka_cleanshutdown (cleanshutdown.go), and the text files of
+// checkpoints.go, which are written when they would say something else.
+//
+// # Directories that fail
+//
+// An error of input or output takes the directory offline: while it is loaded,
+// and at any call of a log or of a task later (failure.go). Its logs refuse
+// everything, its lock is given back, Options.OnDirFailure is told once, and it
+// gets no clean mark. What is not an error of the disk but of what is written
+// there ends the start, with Kafka's exception: a name that is none of Kafka's,
+// a partition in two directories (FatalError), a partition with a file that
+// nobody can make sense of (commitlog.Refusal). Damaged records concern
+// only who asks for them.
+//
+// A full disk can be read: a start needs no new block, and what only saves work
+// for the next start is left out. The first append takes the directory offline.
 //
 // A partition that moves to another directory has a second log there, its
 // future log; see futures.go.

@@ -29,7 +29,9 @@ type life struct {
 	manager *Manager
 }
 
-func partition(n int) model.TopicPartition { return model.TopicPartition{Topic: "t", Partition: int32(n)} }
+func partition(n int) model.TopicPartition {
+	return model.TopicPartition{Topic: "t", Partition: int32(n)}
+}
 
 // live returns the error that ended the start, if one did.
 func (l *life) live(fs vfs.FS) error {

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"gregor/pkg/compress"
 )
@@ -33,6 +34,8 @@ func SplitAny(b []byte) (first Any, rest []byte, err error) {
 	switch {
 	case magic < 0 || magic > Magic:
 		return nil, b, fmt.Errorf("Invalid magic found in record: %d: %w", magic, ErrCorrupt)
+	case length > math.MaxInt32-Overhead:
+		return nil, b, fmt.Errorf("batch with length %d: %w", length, ErrCorrupt)
 	case int64(length)+Overhead > int64(len(b)):
 		return nil, b, ErrShort
 	case length < sizeMin[magic]:

@@ -245,6 +245,7 @@ func TestSplitAny(t *testing.T) {
 	for name, change := range map[string]func(b []byte){
 		"no room for a message":  func(b []byte) { b[lengthAt+3] = 13 },
 		"a size below nothing":   func(b []byte) { b[lengthAt] = 0xff },
+		"no size at all":         func(b []byte) { copy(b[lengthAt:], []byte{0x7f, 0xff, 0xff, 0xff}) },
 		"a format to come":       func(b []byte) { b[magicAt] = 3 },
 		"a format below nothing": func(b []byte) { b[magicAt] = 0xff },
 		"too short for format 1": func(b []byte) { b[lengthAt+3], b[magicAt] = 21, 1 },

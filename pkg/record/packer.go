@@ -10,6 +10,7 @@ type packer struct {
 	head   int
 	buf    []byte          // room for the header, then what is not compressed yet
 	stream compress.Writer // nil while it is little
+	out    []byte          // what was compressed at once
 	err    error
 }
 
@@ -61,6 +62,14 @@ func (p *packer) finish() ([]byte, error) {
 	case p.codec == compress.None:
 		return p.buf, nil
 	}
-	room := make([]byte, p.head, p.head+64+(len(p.buf)-p.head)/2)
-	return compress.Compress(p.codec, room, p.buf[p.head:])
+	if most := p.head + 64 + (len(p.buf)-p.head)/2; cap(p.out) < most {
+		p.out = make([]byte, 0, most)
+	}
+	room := p.out[:p.head]
+	clear(room)
+	out, err := compress.Compress(p.codec, room, p.buf[p.head:])
+	if err == nil {
+		p.out = out
+	}
+	return out, err
 }

@@ -30,7 +30,8 @@ func (m *Manager) connect(ctx context.Context, to model.BrokerID, listener, clie
 		return nil, fmt.Errorf("broker %d has no listener %s", to, listener)
 	}
 	return client.Dial(ctx, endpoint, client.Options{ClientID: clientID,
-		RequestTimeout: m.options.Fetching.SocketTimeout, MaxResponseBytes: m.options.Fetching.FrameMaxBytes, Dial: m.options.Dial})
+		RequestTimeout: m.options.Fetching.SocketTimeout, MaxResponseBytes: m.options.Fetching.FrameMaxBytes,
+		ReceiveBufferBytes: m.options.Fetching.ReceiveBuffer, Dial: m.options.Dial})
 }
 
 // controllerISR writes changes with AlterIsr (KIP-497, key 56 version 0),

@@ -44,6 +44,13 @@
 //	Partition.progress  what replicas have fetched, and the high watermark's advance
 //	the locks of commitlog.Log
 //
+// Throttles (KIP-73): a leader leaves the records of throttled partitions out
+// of an answer to a follower that is not in sync, and a follower leaves such
+// partitions out of its requests while they lag, as long as the quota is
+// exceeded; nobody sleeps. Consumers that say where they are are sent to a
+// replica in their rack (KIP-392), which serves them up to the high watermark
+// that it knows.
+//
 // Not here: the files (commitlog), the directories (logmanager), the rates that
 // throttles go by (quota).
 package replica

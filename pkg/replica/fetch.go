@@ -44,6 +44,7 @@ type Fetch struct {
 	LeaderEpoch      model.LeaderEpoch // KIP-320
 	LastFetchedEpoch model.LeaderEpoch // KIP-595
 	Result           FetchResult
+	Ref              any // the caller's own, carried along
 
 	// What the result was read from, to tell whether there is more now.
 	partition *Partition
@@ -53,6 +54,7 @@ type Fetch struct {
 	// held says that a quota keeps the records back, stranger that the asking
 	// broker has no replica of the partition.
 	held, stranger bool
+	hint           *Partition // see Remember
 }
 
 // FetchResult is the answer for one partition. With an error the offsets are
@@ -84,7 +86,7 @@ type EpochEnd struct {
 // fewer than MinBytes to read. It answers at once when a partition has an
 // error, diverges, or is to be read elsewhere. The results are in fetches.
 func (m *Manager) Fetch(ctx context.Context, params *FetchParams, fetches []Fetch) {
-	m.readAll(params, fetches, true)
+	m.readAll(params, fetches)
 	if params.MaxWait > 0 && len(fetches) > 0 && !enough(params, fetches) {
 		m.fetchLater(ctx, params, fetches)
 	}
@@ -95,124 +97,179 @@ func (m *Manager) Fetch(ctx context.Context, params *FetchParams, fetches []Fetc
 
 // fetchLater waits until there is enough, or no time left.
 func (m *Manager) fetchLater(ctx context.Context, params *FetchParams, fetches []Fetch) {
-	keys := make([]model.TopicPartition, len(fetches))
+	keys, _ := m.keys.Get().(*[]model.TopicPartition)
+	if keys == nil {
+		keys = new([]model.TopicPartition)
+	}
+	*keys = slices.Grow((*keys)[:0], len(fetches))
 	for i := range fetches {
-		keys[i] = fetches[i].TopicPartition
+		*keys = append(*keys, fetches[i].TopicPartition)
 	}
-	look := func() bool {
-		if !anyMoved(params, fetches) {
-			return false
-		}
-		m.readAll(params, fetches, false)
-		return enough(params, fetches)
+	look := func() bool { return m.readMoved(params, fetches, false) && enough(params, fetches) }
+	if !m.fetches.Wait(ctx, *keys, params.MaxWait, look) {
+		m.readMoved(params, fetches, true)
 	}
-	if !m.fetches.Wait(ctx, keys, params.MaxWait, look) && (anyMoved(params, fetches) || anyHeld(fetches)) {
-		m.readAll(params, fetches, false)
+	clear(*keys)
+	m.keys.Put(keys)
+}
+
+// budget is what is left of a response.
+type budget struct {
+	left  int  // bytes; negative if the request says so
+	whole bool // the first batch may exceed the limits (KIP-74)
+}
+
+func newBudget(params *FetchParams) budget { return budget{params.MaxBytes, !params.CutBatches} }
+
+func (b *budget) take(bytes int64) {
+	if bytes > 0 {
+		b.whole = false
+		b.left = max(0, b.left-int(bytes))
 	}
 }
 
-// readAll reads every partition, in order, until the response is full. What
-// an earlier reading holds is released. The first reading is the one that
-// counts for what is known of a follower: it tells when the follower asked.
-func (m *Manager) readAll(params *FetchParams, fetches []Fetch, first bool) {
-	left := params.MaxBytes     // negative if the request says so
-	whole := !params.CutBatches // the first batch may exceed the limits (KIP-74)
+// readAll reads every partition, in order, until the response is full. It is
+// what counts for what is known of a follower: it tells when the follower
+// asked.
+func (m *Manager) readAll(params *FetchParams, fetches []Fetch) {
+	b, now := newBudget(params), time.Now()
 	for i := range fetches {
 		f := &fetches[i]
-		f.release()
-		leaderEnd := m.read(params, f, left, whole)
-		if first && params.ReplicaID >= 0 && f.Result.Err == nil && f.Result.Diverging == nil {
-			m.noteFollower(params, f, leaderEnd)
-		}
-		if f.stranger {
-			f.release()
-		}
-		if n := int(f.Result.Records.Length); n > 0 {
-			whole = false
-			left = max(0, left-n)
-		}
+		m.read(params, f, b, now)
+		b.take(f.Result.Records.Length)
 	}
 }
 
-// noteFollower keeps the books on a follower's fetch. One that is not a
-// replica of the partition gets no records.
-func (m *Manager) noteFollower(params *FetchParams, f *Fetch, leaderEnd int64) {
-	assigned, advanced, join := f.partition.recordFollowerFetch(params.ReplicaID, followerFetch{f.turns, f.Offset, f.LogStartOffset, leaderEnd}, time.Now())
-	if !assigned {
-		m.log.Warnf("%sLeader failed to record follower %d's position %d: it is not a replica of partition %s",
-			m.prefix(), params.ReplicaID, f.Offset, f.TopicPartition)
-		f.stranger = true
+// readMoved reads again what could give something else by now, and reports
+// whether there was anything. With late also what a quota held back is tried
+// again.
+//
+// Hot path: runs at every wake; of what has not moved no file is touched.
+func (m *Manager) readMoved(params *FetchParams, fetches []Fetch, late bool) (any bool) {
+	b := newBudget(params)
+	for i := range fetches {
+		f := &fetches[i]
+		if f.moved(params) || late && f.held {
+			any = true
+			m.read(params, f, b, time.Time{})
+		}
+		b.take(f.Result.Records.Length)
 	}
-	if join {
-		if change := f.partition.expand(params.ReplicaID); change != nil {
+	return any
+}
+
+// moved reports whether a new reading could give something else.
+func (f *Fetch) moved(params *FetchParams) bool {
+	return f.partition == nil || f.partition.turns.Load() != f.turns || bound(f.log, params.Isolation) != f.end
+}
+
+// read reads one partition. asked is when the request came; zero when this is
+// not the first reading. What an earlier reading holds is released.
+//
+// Hot path: no allocation; nothing of the records is touched.
+func (m *Manager) read(params *FetchParams, f *Fetch, b budget, asked time.Time) {
+	f.release()
+	f.Result = FetchResult{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1}
+	f.partition, f.log, f.held = nil, nil, false
+	p, err := m.partitionOf(f)
+	if err != nil {
+		f.Result.Err = err
+		return
+	}
+	news, err := m.readPartition(params, f, p, b, asked)
+	if err != nil {
+		f.Result.Err = err
+		return
+	}
+	if f.stranger {
+		f.release() // a broker that has no replica of it gets no records
+		if !asked.IsZero() {
+			m.log.Warnf("%sLeader failed to record follower %d's position %d: it is not a replica of partition %s",
+				m.prefix(), params.ReplicaID, f.Offset, f.TopicPartition)
+		}
+	}
+	if news.join {
+		if change := p.expand(params.ReplicaID); change != nil {
 			m.isr.add(change)
 		}
 	}
-	if advanced {
+	if news.advanced {
 		m.wake(f.TopicPartition)
-	} else if m.deletes.Waiting() > 0 {
-		m.deletes.Wake(f.TopicPartition) // its log start may have moved
+	} else if !asked.IsZero() && m.deletes.Waiting() > 0 {
+		m.deletes.Wake(f.TopicPartition) // a follower's log start may have moved
 	}
 }
 
-// read reads one partition and returns the log end offset before the read.
-//
-// Hot path: no allocation; nothing of the records is touched.
-func (m *Manager) read(params *FetchParams, f *Fetch, limit int, whole bool) (logEnd int64) {
-	f.Result = FetchResult{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1}
-	f.partition, f.log, f.held = nil, nil, false
-	p, err := m.Partition(f.TopicPartition)
-	if err != nil {
-		f.Result.Err = err
-		return -1
+// partitionOf finds the partition of a fetch; one that is asked for again and
+// again is remembered.
+func (m *Manager) partitionOf(f *Fetch) (*Partition, error) {
+	if p := f.hint; p != nil && !p.gone.Load() && !p.offline.Load() {
+		return p, nil
 	}
+	p, err := m.Partition(f.TopicPartition)
+	f.hint = p
+	return p, err
+}
+
+// readPartition reads under the lock that keeps leadership as it is, and notes
+// what a follower has. Without an error the result is complete.
+func (m *Manager) readPartition(params *FetchParams, f *Fetch, p *Partition, b budget, asked time.Time) (news followerNews, err error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	log, err := p.readableLocked(f.LeaderEpoch, params.LeaderOnly)
 	if err != nil {
-		f.Result.Err = err
-		return -1
+		return news, err
 	}
-	f.partition, f.log, f.turns = p, log, p.turns.Load()
-	f.end = bound(log, params.Isolation)
-	logEnd = log.LogEndOffset()
-	result := FetchResult{
-		HighWatermark:    log.HighWatermark(),
-		LastStableOffset: log.LastStableOffset(),
-		LogStartOffset:   log.LogStartOffset(),
-	}
+	offsets := log.Offsets()
+	f.partition, f.log, f.turns, f.end = p, log, p.turns.Load(), offsets.Bound(params.Isolation)
+	result := FetchResult{HighWatermark: offsets.HighWatermark, LastStableOffset: offsets.LastStable, LogStartOffset: offsets.LogStart}
 	if result.Preferred, result.Elsewhere = m.nearestLocked(p, params, f.Offset); result.Elsewhere {
 		f.Result = result
-		return logEnd
+		return news, nil
 	}
 	if f.LastFetchedEpoch != model.NoLeaderEpoch {
 		if result.Diverging, err = divergence(log, f, result.LogStartOffset); err != nil {
-			f.Result.Err = err
-			return logEnd
+			return news, err
 		}
 	}
 	if result.Diverging == nil {
-		most := min(int(f.MaxBytes), limit)
-		if most < 0 && f.Offset < f.end {
-			f.Result.Err = kerr.UnknownServerError // as in Kafka, where it is an illegal argument
-			return logEnd
+		if err := m.readRecordsLocked(params, f, log, &result, b); err != nil {
+			return news, err
 		}
-		info, err := log.Read(f.Offset, most, params.Isolation, whole)
-		if err != nil {
-			f.Result.Err = err
-			return logEnd
-		}
-		result.Records, result.Aborted = info.Records, info.Aborted
-		if result.Aborted == nil && params.Isolation == commitlog.TxnCommitted {
-			result.Aborted = []commitlog.AbortedTxn{} // looked for, none found
-		}
-		f.held = m.holdsBackLocked(p, params.ReplicaID)
-		if f.held || info.FirstEntryIncomplete && !params.CutBatches {
-			releaseRegion(&result.Records)
+		if params.ReplicaID >= 0 && !asked.IsZero() {
+			news = p.noteFollowerLocked(params.ReplicaID, followerFetch{f.Offset, f.LogStartOffset, offsets.LogEnd}, asked)
+			f.stranger = news.stranger
 		}
 	}
 	f.Result = result
-	return logEnd
+	return news, nil
+}
+
+// readRecordsLocked finds the records, unless a quota holds them back.
+func (m *Manager) readRecordsLocked(params *FetchParams, f *Fetch, log *commitlog.Log, result *FetchResult, b budget) error {
+	if params.Isolation == commitlog.TxnCommitted {
+		result.Aborted = []commitlog.AbortedTxn{} // looked for, none found
+	}
+	if f.Offset == f.end {
+		return nil
+	}
+	most := min(int(f.MaxBytes), b.left)
+	if most < 0 && f.Offset < f.end {
+		return kerr.UnknownServerError // as in Kafka, where it is an illegal argument
+	}
+	info, err := log.Read(f.Offset, most, params.Isolation, b.whole)
+	if err != nil {
+		return err
+	}
+	result.Records = info.Records
+	if info.Aborted != nil {
+		result.Aborted = info.Aborted
+	}
+	f.held = m.holdsBackLocked(f.partition, params.ReplicaID)
+	if f.held || info.FirstEntryIncomplete && !params.CutBatches {
+		releaseRegion(&result.Records)
+	}
+	return nil
 }
 
 // divergence compares the epoch of the last record that the asking replica
@@ -243,35 +300,10 @@ func enough(params *FetchParams, fetches []Fetch) bool {
 	return bytes >= params.MinBytes
 }
 
-// anyMoved reports whether a new reading could give something else.
-//
-// Hot path: asked at every wake; no allocation, no file is touched.
-func anyMoved(params *FetchParams, fetches []Fetch) bool {
-	for i := range fetches {
-		f := &fetches[i]
-		if f.partition == nil || f.partition.turns.Load() != f.turns || bound(f.log, params.Isolation) != f.end {
-			return true
-		}
-	}
-	return false
-}
-
-// anyHeld reports whether a quota kept something back, which may have let go
-// of it by now.
-func anyHeld(fetches []Fetch) bool {
-	return slices.ContainsFunc(fetches, func(f Fetch) bool { return f.held })
-}
-
 // bound is the offset that a reader of the isolation may read up to.
 func bound(log *commitlog.Log, isolation commitlog.Isolation) int64 {
-	switch isolation {
-	case commitlog.HighWatermark:
-		return log.HighWatermark()
-	case commitlog.TxnCommitted:
-		return log.LastStableOffset()
-	default:
-		return log.LogEndOffset()
-	}
+	offsets := log.Offsets()
+	return offsets.Bound(isolation)
 }
 
 // release gives the region of the last reading back.
@@ -290,6 +322,9 @@ func Release(fetches []Fetch) {
 		fetches[i].release()
 	}
 }
+
+// Remember takes over from a fetch of the same partition where to find it.
+func (f *Fetch) Remember(answered *Fetch) { f.hint = answered.hint }
 
 // Question is the fetch without its result, to be asked again.
 func (f *Fetch) Question() Fetch {

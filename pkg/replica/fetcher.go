@@ -57,6 +57,8 @@ type fetchState struct {
 	phase     fetchPhase
 	notBefore time.Time // after an error
 	turn      uint64    // when it got records last
+	said      asked     // what the session knows, if told
+	told      bool
 }
 
 type fetchPhase int
@@ -241,9 +243,12 @@ func (f *fetcher) nextFetch(now time.Time) *kmsg.FetchRequest {
 	for _, s := range f.orderedLocked() {
 		tp, log := s.partition.TopicPartition, s.partition.Log()
 		if log == nil || s.phase != phaseFetching || s.notBefore.After(now) || s.lag != 0 && f.manager.options.Quotas.Follower.Holds(tp, now) {
+			s.told = false // the session will forget it
 			continue
 		}
-		f.wanted = append(f.wanted, askedPartition{tp, asked{s.offset, log.LogStartOffset(), s.epoch, s.last}})
+		question := asked{s.offset, log.LogStartOffset(), s.epoch, s.last}
+		f.wanted = append(f.wanted, askedPartition{tp, question, s.told && s.said == question})
+		s.said, s.told = question, true
 	}
 	f.mu.Unlock()
 	if len(f.wanted) == 0 {

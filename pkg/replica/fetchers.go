@@ -21,6 +21,7 @@ type FetchingOptions struct {
 	PartitionMaxBytes int           // replica.fetch.max.bytes
 	Backoff           time.Duration // replica.fetch.backoff.ms
 	SocketTimeout     time.Duration // replica.socket.timeout.ms
+	ReceiveBuffer     int           // replica.socket.receive.buffer.bytes; 0 leaves it to the system
 	// FrameMaxBytes bounds an answer before it is read: ResponseMaxBytes, or
 	// one batch, which comes whole however large. 0 is client's default.
 	FrameMaxBytes int
@@ -99,9 +100,9 @@ func fetcherID(tp model.TopicPartition, count int) int {
 	return int(model.JavaAbs(31*model.JavaStringHash(tp.Topic)+tp.Partition)) % max(count, 1)
 }
 
-// add starts to fetch partitions.
+// add starts to fetch partitions, unless the broker is about to stop.
 func (f *fetchers) add(list []following) {
-	if len(list) == 0 {
+	if len(list) == 0 || f.manager.leaving.Load() {
 		return
 	}
 	count := 1

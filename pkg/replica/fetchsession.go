@@ -24,6 +24,7 @@ type asked struct {
 type askedPartition struct {
 	model.TopicPartition
 	asked
+	known bool // the session, if it goes on, knows just that
 }
 
 // fetchSession is the fetching side of a session: the leader remembers what
@@ -49,11 +50,15 @@ func (s *fetchSession) full() bool { return s.epoch <= sessionBegin }
 // them.
 func (s *fetchSession) fill(req *kmsg.FetchRequest, wanted []askedPartition, partitionMaxBytes int) {
 	req.SessionID, req.SessionEpoch = s.id, s.epoch
-	if s.full() {
+	full := s.full()
+	if full {
 		clear(s.asked)
 	}
 	for i := range wanted {
 		w := &wanted[i]
+		if w.known && !full {
+			continue
+		}
 		if before, known := s.asked[w.TopicPartition]; known && before == w.asked {
 			continue
 		}

@@ -342,3 +342,14 @@ func TestStopReplicaEndsFetching(t *testing.T) {
 	lead(2, one, []int32{1}, one, two)
 	require.Eventually(t, func() bool { return two.logs.Get(tp(0)).LogEndOffset() == 2 }, 10*time.Second, time.Millisecond)
 }
+
+// TestALeavingBrokerFollowsNothingNew: it would come back into ISRs that it
+// was just taken out of.
+func TestALeavingBrokerFollowsNothingNew(t *testing.T) {
+	w, one, two := pair(t, config.IBP_2_8_IV1)
+	two.Leave()
+	lead(3, one, []int32{1, 2}, one, two)
+	require.NoError(t, one.put(0, 1, time.Second, "a").Err)
+	require.Empty(t, two.following.byKey)
+	require.Zero(t, w.count("Fetch"))
+}

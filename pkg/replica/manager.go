@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -87,10 +88,12 @@ type Manager struct {
 
 	produces *purgatory.Purgatory[model.TopicPartition]
 	fetches  *purgatory.Purgatory[model.TopicPartition]
+	keys     sync.Pool // of *[]model.TopicPartition, for fetches that wait
 	deletes  *purgatory.Purgatory[model.TopicPartition]
 
 	group      *lifecycle.Group
 	following  *fetchers
+	leaving    atomic.Bool // see Leave
 	moving     *movers
 	isr        *isrQueue
 	isrWriter  isrWriter
@@ -147,6 +150,11 @@ func (m *Manager) Start() {
 		m.group.Go("isr-notifications", w.notify)
 	}
 }
+
+// Leave says that the broker is about to stop. What it is told to follow from
+// now on it does not fetch: its leaders would take it into ISRs again which
+// the controller has just taken it out of.
+func (m *Manager) Leave() { m.leaving.Store(true) }
 
 // Close ends the manager's goroutines and writes the high watermarks a last
 // time. Requests that wait are ended by their contexts.
@@ -259,6 +267,7 @@ func (m *Manager) unhostUnused(tp model.TopicPartition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p := m.partitions[tp]; p != nil && !p.offline.Load() && p.Log() == nil {
+		p.gone.Store(true)
 		delete(m.partitions, tp)
 	}
 }

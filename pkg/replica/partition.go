@@ -26,6 +26,7 @@ type Partition struct {
 	journal  *logrus.Entry
 	settings atomic.Pointer[TopicSettings]
 	offline  atomic.Bool // its log directory has failed
+	gone     atomic.Bool // it is hosted no more
 
 	// turns counts what makes a waiting request look again although no
 	// offset moved: a change of leadership, removal, a failed directory.
@@ -240,31 +241,26 @@ func (p *Partition) advanceLocked(now time.Time) bool {
 
 // followerFetch is what a follower's fetch tells of its log.
 type followerFetch struct {
-	turns          uint64 // of the partition when it was read
 	offset         int64
 	logStartOffset int64
 	leaderEnd      int64 // the leader's log end offset then
 }
 
-// recordFollowerFetch notes that a follower asked for what is at an offset,
-// and so has everything below it. It reports whether the replica is one of
-// this partition, whether the high watermark rose, and whether the replica
-// should join the ISR. A fetch that was read before leadership turned counts
-// for nothing.
-func (p *Partition) recordFollowerFetch(id model.BrokerID, f followerFetch, now time.Time) (assigned, advanced, join bool) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if p.turns.Load() != f.turns {
-		return true, false, false
-	}
-	if !p.leads() {
-		return false, false, false
-	}
+// followerNews is what came of it.
+type followerNews struct {
+	stranger bool // it is no replica of this partition
+	advanced bool // the high watermark rose
+	join     bool // it should join the ISR
+}
+
+// noteFollowerLocked notes that a follower asked for what is at an offset, and
+// so has everything below it.
+func (p *Partition) noteFollowerLocked(id model.BrokerID, f followerFetch, now time.Time) followerNews {
 	p.progress.Lock()
 	r := p.remote[id]
-	if r == nil {
+	if r == nil || !p.leads() {
 		p.progress.Unlock()
-		return false, false, false
+		return followerNews{stranger: true}
 	}
 	switch {
 	case f.offset >= f.leaderEnd:
@@ -276,8 +272,7 @@ func (p *Partition) recordFollowerFetch(id model.BrokerID, f followerFetch, now 
 	r.logEndOffset, r.logStartOffset = f.offset, f.logStartOffset
 	r.lastFetch, r.lastFetchEnd = now, f.leaderEnd
 	p.progress.Unlock()
-	join = p.mayJoinLocked(id, f.offset)
-	return true, moved && p.advanceLocked(now), join
+	return followerNews{join: p.mayJoinLocked(id, f.offset), advanced: moved && p.advanceLocked(now)}
 }
 
 // retire ends the partition's life here: nobody reads or appends any more.

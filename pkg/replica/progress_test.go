@@ -78,20 +78,10 @@ func TestLastCaughtUp(t *testing.T) {
 		{9, 20, at(3)},
 		{20, 30, at(4)}, // where the end was at the last fetch
 	} {
-		assigned, _, _ := p.recordFollowerFetch(2, followerFetch{p.turns.Load(), c.offset, 0, c.end}, at(i+1))
-		require.True(t, assigned)
+		require.False(t, p.noteFollowerLocked(2, followerFetch{c.offset, 0, c.end}, at(i+1)).stranger)
 		require.Equal(t, c.want, p.remote[2].lastCaughtUp, "fetch %d", i+1)
 	}
-	assigned, _, _ := p.recordFollowerFetch(7, followerFetch{p.turns.Load(), 1, 0, 1}, at(9))
-	require.False(t, assigned)
-
-	// One that was read before the leadership turned counts for nothing.
-	before := p.turns.Load()
-	b.apply(leaderAndIsr(7, state{0, 1, 1, []int32{1, 2}, []int32{1, 2}}))
-	known := *p.remote[2]
-	assigned, advanced, join := p.recordFollowerFetch(2, followerFetch{before, 40, 0, 40}, at(10))
-	require.True(t, assigned && !advanced && !join)
-	require.Equal(t, known, *p.remote[2])
+	require.True(t, p.noteFollowerLocked(7, followerFetch{1, 0, 1}, at(9)).stranger)
 }
 
 func TestAppendWaitsForTheISR(t *testing.T) {

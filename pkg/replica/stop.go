@@ -90,6 +90,7 @@ func (m *Manager) stop(s stop) error {
 		delete(m.partitions, s.TopicPartition)
 		m.mu.Unlock()
 		if p != nil {
+			p.gone.Store(true)
 			p.retire()
 		}
 	}

@@ -84,8 +84,11 @@ func (f *fetcher) truncating(now time.Time) []askedPartition {
 	defer f.mu.Unlock()
 	var list []askedPartition
 	for _, s := range f.orderedLocked() {
+		if s.phase != phaseTruncating || s.notBefore.After(now) {
+			continue
+		}
 		tp, log := s.partition.TopicPartition, s.partition.Log()
-		if log == nil || s.phase != phaseTruncating || s.notBefore.After(now) {
+		if log == nil {
 			continue
 		}
 		latest := log.LatestEpoch()

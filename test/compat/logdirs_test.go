@@ -253,3 +253,116 @@ func (c *conv) moves(home string) {
 	c.each("throttled, called off", func(int16) kmsg.Request { return altering(home+"/d3", "big", 0) })
 	describe("called off", "big")
 }
+
+// tempDirs are n directories, as paths and as log.dirs has them.
+func tempDirs(t *testing.T, n int) (list []string, joined string) {
+	for range n {
+		list = append(list, t.TempDir())
+	}
+	return list, strings.Join(list, ",")
+}
+
+func TestPythonMovesAndDeletes(t *testing.T) {
+	dirs, joined := tempDirs(t, 3)
+	zk := zooKeeper(t, gregor, t.TempDir(), 0)
+	b := broker(t, gregor, 0, zk.Address, joined, nil)
+	requireOK(t, python(t, "current", "logdirs.py", append([]string{b.Address}, dirs...)...))
+}
+
+// Java's kafka-reassign-partitions moves a partition between our directories;
+// both kafka-log-dirs show a throttled move with the same words; a Java broker
+// goes on with the copy where ours stopped, and ours where that one did.
+func TestReassignBetweenDirectories(t *testing.T) {
+	dirs, joined := tempDirs(t, 3)
+	zk := zooKeeper(t, gregor, t.TempDir(), 0)
+	port := freePort(t)
+	listen := map[string]string{"listeners": fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", port)}
+	b := broker(t, gregor, 0, zk.Address, joined, listen)
+	r := script(t, "", "kafka-topics.sh", "--bootstrap-server", b.Address, "--create", "--topic", "t", "--config", "segment.bytes=1500000")
+	require.Zero(t, r.Status, r.Stderr)
+	var lines strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&lines, "%d %s\n", i, strings.Repeat("z", 100))
+	}
+	r = script(t, lines.String(), "kafka-console-producer.sh", "--bootstrap-server", b.Address, "--topic", "t")
+	require.Zero(t, r.Status, r.Stderr)
+	at := func() (dir int) {
+		dir = -1
+		for i := range dirs {
+			if _, err := os.Stat(filepath.Join(dirs[i], "t-0")); err == nil {
+				require.Equal(t, -1, dir, "in one directory")
+				dir = i
+			}
+		}
+		return dir
+	}
+	plan := filepath.Join(t.TempDir(), "plan.json")
+	reassign := func(args ...string) string {
+		t.Helper()
+		r := java(t, kafka28, "", "kafka.admin.ReassignPartitionsCommand", append([]string{"--bootstrap-server", b.Address, "--reassignment-json-file", plan}, args...)...)
+		require.Zero(t, r.Status, r.Stdout+r.Stderr)
+		return r.Stdout
+	}
+	planTo := func(dir int) {
+		text := fmt.Sprintf(`{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[0],"log_dirs":[%q]}]}`, dirs[dir])
+		require.NoError(t, os.WriteFile(plan, []byte(text), 0o644))
+	}
+	verified := func() {
+		t.Helper()
+		eventually(t, time.Minute, "the move is verified", func() bool {
+			return strings.Contains(reassign("--verify"), "Reassignment of replica t-0-0 completed successfully.")
+		})
+	}
+
+	from := at()
+	to := (from + 1) % 3
+	planTo(to)
+	out := reassign("--execute")
+	require.Contains(t, out, "Successfully started partition reassignment for t-0\nSuccessfully started log directory move for: t-0-0\n")
+	verified()
+	require.Equal(t, to, at())
+
+	// The tool's own throttle may take effect a moment after the move began.
+	r = script(t, "", "kafka-configs.sh", "--bootstrap-server", b.Address, "--alter", "--entity-type", "brokers", "--entity-name", "0",
+		"--add-config", "replica.alter.log.dirs.io.max.bytes.per.second=20000")
+	require.Zero(t, r.Status, r.Stderr)
+	b.await("replica.alter.log.dirs.io.max.bytes.per.second -> 20000")
+	b.await("KafkaConfig values:")
+	from, to = to, (to+1)%3
+	planTo(to)
+	out = reassign("--execute", "--replica-alter-log-dirs-throttle", "20000")
+	require.Contains(t, out, "The replica-alter-dir throttle limit was set to 20000 B/s\n")
+	eventually(t, time.Minute, "a first step", func() bool {
+		copies, err := filepath.Glob(filepath.Join(dirs[to], "t-0.*-future", "00000000000000000000.log"))
+		require.NoError(t, err)
+		if len(copies) == 0 {
+			return false
+		}
+		info, err := os.Stat(copies[0])
+		return err == nil && info.Size() > 0
+	})
+	// The step fills the throttle's windows, so that both find the same.
+	sameAsJava(t, "", "kafka-log-dirs.sh", "kafka.admin.LogDirsCommand", "--bootstrap-server", b.Address, "--describe", "--topic-list", "t")
+	require.Contains(t, reassign("--verify", "--preserve-throttles"), "Reassignment of replica t-0-0 is still in progress.")
+	require.Equal(t, 143, b.stop(), "TERM")
+	require.Equal(t, from, at())
+	b = broker(t, kafka28, 0, zk.Address, joined, listen)
+	require.Contains(t, b.output(), "-future, topic=t, partition=0")
+	require.Contains(t, reassign("--verify", "--preserve-throttles"), "Reassignment of replica t-0-0 is still in progress.")
+	b.stop()
+	b = broker(t, gregor, 0, zk.Address, joined, listen)
+	require.Equal(t, from, at())
+	r = script(t, "", "kafka-configs.sh", "--bootstrap-server", b.Address, "--alter", "--entity-type", "brokers", "--entity-name", "0",
+		"--delete-config", "replica.alter.log.dirs.io.max.bytes.per.second")
+	require.Zero(t, r.Status, r.Stderr)
+	verified()
+	require.Equal(t, to, at())
+	r = java(t, kafka28, "", "kafka.tools.ConsoleConsumer", "--bootstrap-server", b.Address, "--topic", "t", "--from-beginning", "--max-messages", "30000")
+	require.Equal(t, lines.String(), r.Stdout)
+	b.stop()
+	logs, err := filepath.Glob(filepath.Join(dirs[to], "t-0", "*.log"))
+	require.NoError(t, err)
+	dump := java(t, kafka28, "", "kafka.tools.DumpLogSegments", "--files", strings.Join(logs, ","), "--deep-iteration")
+	require.Zero(t, dump.Status, dump.Stderr)
+	require.NotContains(t, dump.Stdout, "isvalid: false")
+}

@@ -21,12 +21,10 @@ import (
 // over "API case [versions] path" each, with the reason.
 var accepted = []struct{ pattern, reason string }{
 	{`^ApiVersions .* ApiKeys(\[(2[4-9]|3[018]|39|4[013568]|49|5[0167]|61)\]\.ApiKey)?$`, "APIs that are not served yet are not advertised"},
-	{`^Fetch .* \[[0-3,]+\] `, "old record formats are not served yet; these versions are not advertised"},
 	{`^(Fetch|ListOffsets) isolation (2|3|-1)`, "an unknown level counts as read_uncommitted; the original fails inside"},
 	{`^(Fetch|OffsetCommit|OffsetFetch) .*(twice|another session)`, "what a request names twice is answered twice; the original keeps one of the two"},
 	{`^(Produce|OffsetCommit|OffsetFetch) .*no partitions`, "a topic without partitions is answered as such; the original leaves it out"},
 	{`^IncrementalAlterConfigs twice`, "each is answered; the original keeps one of the two"},
-	{`^Produce (two batches|length huge|magic [01]) \[[0-2,]+\]`, "versions that are not advertised"},
 	{`^Produce codec [57] .*LogStartOffset$`, "beside the code"},
 	{`Documentation$`, "texts of our own"},
 	{`^DescribeConfigs .*\[(process.roles|node.id|initial.broker.registration.timeout.ms|broker.(heartbeat.interval|session.timeout).ms|metadata.log.dir|controller.(listener.names|quorum.+)|sasl.mechanism.controller.protocol)\]`, "keys of a mode without ZooKeeper"},
