@@ -11,7 +11,8 @@
 // Lock order: Log.mu, then Log.flushMu, then the locks of epochCache and of a
 // segment's files and indexes, then Log.marksMu and that of the recovery point.
 // Readers take no lock of the log: they load the list of segments and the marks,
-// and hold a segment's file open for as long as they use it.
+// and hold a segment's file open for as long as they use it. One that meets a
+// segment that compaction has replaced loads the list again.
 //
 // # What is synced, and what that protects
 //
