@@ -558,3 +558,69 @@ func (r *recorder) tp(text string) model.TopicPartition {
 	require.NoError(r.t, err)
 	return tp
 }
+
+// TestJavasToolReassigns lets kafka-reassign-partitions of 2.8.2 move
+// partitions of our brokers, through the controller and through ZooKeeper.
+func TestJavasToolReassigns(t *testing.T) {
+	zk := zooKeeper(t, gregor, t.TempDir(), 0)
+	var brokers []*server
+	for id := range 3 {
+		brokers = append(brokers, broker(t, gregor, id, zk.Address, t.TempDir(), nil))
+	}
+	at := brokers[1].Address
+	got := script(t, "", "kafka-topics.sh", "--bootstrap-server", at, "--create", "--topic", "moved", "--replica-assignment", "0:1,1:2")
+	require.Zero(t, got.Status, got.Stderr)
+	got = script(t, lines(1000, "line %d"), "kafka-console-producer.sh", "--bootstrap-server", at, "--topic", "moved")
+	require.Zero(t, got.Status, got.Stderr)
+	plan := func(replicas ...string) string {
+		path := filepath.Join(t.TempDir(), "plan.json")
+		var parts []string
+		for i, list := range replicas {
+			parts = append(parts, fmt.Sprintf(`{"topic":"moved","partition":%d,"replicas":[%s]}`, i, list))
+		}
+		require.NoError(t, os.WriteFile(path, []byte(`{"version":1,"partitions":[`+strings.Join(parts, ",")+`]}`), 0o644))
+		return path
+	}
+	tool := func(args ...string) result {
+		t.Helper()
+		got := java(t, kafka28, "", "kafka.admin.ReassignPartitionsCommand", args...)
+		require.Zero(t, got.Status, "%s%s", got.Stdout, got.Stderr)
+		return got
+	}
+	described := func(want ...string) {
+		t.Helper()
+		eventually(t, 20*time.Second, "the partitions are where they should be", func() bool {
+			text := script(t, "", "kafka-topics.sh", "--bootstrap-server", at, "--describe", "--topic", "moved").Stdout
+			for _, one := range want {
+				if !strings.Contains(text, one) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+
+	first := plan("2,0", "0,2")
+	require.Contains(t, tool("--bootstrap-server", at, "--execute", "--reassignment-json-file", first).Stdout, "Successfully started partition reassignments for moved-0,moved-1")
+	described("Replicas: 2,0\tIsr: ", "Replicas: 0,2\tIsr: ")
+	require.Contains(t, tool("--bootstrap-server", at, "--verify", "--reassignment-json-file", first).Stdout, "Reassignment of partition moved-0 is complete.")
+	require.Contains(t, tool("--bootstrap-server", at, "--list").Stdout, "No partition reassignments found.")
+
+	second := plan("1", "1,0")
+	require.Contains(t, tool("--zookeeper", zk.Address, "--execute", "--reassignment-json-file", second).Stdout, "Successfully started partition reassignments for moved-0,moved-1")
+	described("Replicas: 1\tIsr: 1", "Replicas: 1,0\tIsr: ")
+	require.Contains(t, tool("--zookeeper", zk.Address, "--verify", "--reassignment-json-file", second).Stdout, "Reassignment of partition moved-1 is complete.")
+
+	// One that cannot end, since its broker is gone, and is given up.
+	brokers[2].kill()
+	third := plan("1,2", "1,0")
+	eventually(t, 20*time.Second, "the dead broker is noticed", func() bool {
+		return strings.Contains(script(t, "", "zookeeper-shell.sh", zk.Address, "ls", "/brokers/ids").Stdout, "[0, 1]")
+	})
+	got = java(t, kafka28, "", "kafka.admin.ReassignPartitionsCommand", "--bootstrap-server", at, "--execute", "--reassignment-json-file", third)
+	require.NotZero(t, got.Status)
+	require.Contains(t, got.Stdout+got.Stderr, "Unknown broker id 2")
+	require.Contains(t, tool("--bootstrap-server", at, "--cancel", "--preserve-throttles", "--reassignment-json-file", third).Stdout, "None of the specified partition reassignments are active.")
+	got = script(t, "", "kafka-console-consumer.sh", "--bootstrap-server", at, "--topic", "moved", "--from-beginning", "--max-messages", "1000", "--timeout-ms", "20000")
+	require.Len(t, strings.Split(strings.TrimSpace(got.Stdout), "\n"), 1000)
+}
