@@ -48,6 +48,8 @@ func (b *Broker) startReplicas(context.Context) error {
 			Backoff:           milliseconds(c.Int("replica.fetch.backoff.ms")),
 			SocketTimeout:     milliseconds(c.Int("replica.socket.timeout.ms")),
 			ReceiveBuffer:     replicaReceiveBuffer(c),
+			ConnectTimeout:    time.Duration(c.Long("socket.connection.setup.timeout.ms")) * time.Millisecond,
+			ConnectTimeoutMax: time.Duration(c.Long("socket.connection.setup.timeout.max.ms")) * time.Millisecond,
 			FrameMaxBytes:     max(c.Int("socket.request.max.bytes"), c.Int("message.max.bytes")) + c.Int("replica.fetch.response.max.bytes"),
 		},
 	})

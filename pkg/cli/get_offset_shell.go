@@ -59,7 +59,7 @@ func getOffsetShell(ctx context.Context, env *Env, args []string) int {
 	if err := o.Require(o.brokers, o.topic); err != nil {
 		return optionFailure(env, o.parser, err)
 	}
-	servers, topic, at := o.String(o.brokers), o.String(o.topic), int64(-1)
+	servers, topic, at := o.String(o.brokers), o.String(o.topic), latestTime
 	if o.Err() == nil && !validHostPorts(servers) {
 		return usageFailure(env, o.parser, badHostPorts)
 	}
@@ -170,6 +170,9 @@ func (s *offsetShell) show(ctx context.Context, topic string, wanted []int32, at
 		}
 		return p.Leader < 0
 	})
+	if at < earliestTime && len(led) > 0 {
+		return exceptionf(illegalArgument, "The target time for partition %s-%d is %d. The target time cannot be negative.", topic, led[0].Partition, at)
+	}
 	offsets, err := s.offsets(ctx, topic, led, at)
 	if err != nil {
 		return err
@@ -198,10 +201,8 @@ func (s *offsetShell) partitions(ctx context.Context, topic string) ([]kmsg.Meta
 			case kind == nil:
 				slices.SortFunc(t.Partitions, func(a, b kmsg.MetadataResponseTopicPartition) int { return cmp.Compare(a.Partition, b.Partition) })
 				return t.Partitions, nil
-			case kind == kerr.UnknownTopicOrPartition:
+			case kind == kerr.UnknownTopicOrPartition, kind == kerr.InvalidTopicException:
 				return nil, nil
-			case kind == kerr.InvalidTopicException:
-				return nil, kind.With("Topic '%s' is invalid", topic)
 			case !kind.Retriable:
 				return nil, kind
 			}

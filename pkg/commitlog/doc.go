@@ -11,7 +11,8 @@
 // Lock order: Log.mu, then Log.flushMu, then the locks of epochCache and of a
 // segment's files and indexes, then Log.marksMu and that of the recovery point.
 // Readers take no lock of the log: they load the list of segments and the marks,
-// and hold a segment's file open for as long as they use it.
+// and hold a segment's file open for as long as they use it. One that meets a
+// segment that compaction has replaced loads the list again.
 //
 // # What is synced, and what that protects
 //
@@ -22,8 +23,8 @@
 //     must be durable before they return share one sync (flushIfDue).
 //   - Indexes, when the log is closed: after a clean shutdown nothing is
 //     built anew.
-//   - Producer snapshots: when written; a torn one is detected and an older
-//     one used.
+//   - Producer snapshots: when written, but for those of recovery; a torn one
+//     is detected and an older one used.
 //   - leader-epoch-checkpoint, partition.metadata: before they are renamed
 //     into place.
 //
@@ -61,6 +62,8 @@
 //     look.
 //   - Compaction: X.cleaned is removed. X.swap at or behind the first .cleaned
 //     is removed; any other .log.swap takes the place of the segments it covers.
+//     A split of a segment whose offsets do not fit it goes the same steps
+//     (split.go).
 //   - partition.metadata: the old file, the new one or none.
 //   - A log end below the log start: everything removed, empty at the start.
 //   - Epochs at or behind the log end: dropped.

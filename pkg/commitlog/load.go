@@ -357,7 +357,16 @@ func (l *Log) checkIndexes(s *segment, present map[string]bool, opts *Options) e
 // reindex recovers a segment and makes the result durable: the recovery point
 // may be far behind it.
 func (l *Log) reindex(s *segment, opts *Options) error {
-	if _, err := l.recoverSegment(s, opts); err != nil {
+	switch _, err := l.recoverSegment(s, opts); {
+	case errors.Is(err, errOverflow):
+		parts, err := l.splitAt(s, opts)
+		for _, p := range parts {
+			if err == nil {
+				err = l.reindex(p, opts)
+			}
+		}
+		return err
+	case err != nil:
 		return err
 	}
 	if err := s.flush(); err != nil {
@@ -380,6 +389,14 @@ func (l *Log) recoverFrom(recoveryPoint int64, opts *Options) (int64, error) {
 		recoveryPoint = min(recoveryPoint, s.base)
 		l.info("Recovering unflushed segment %d", s.base)
 		cut, err := l.recoverSegment(s, opts)
+		if errors.Is(err, errOverflow) {
+			if _, err := l.splitAt(s, opts); err != nil {
+				return 0, err
+			}
+			segments = *l.segments.Load()
+			i-- // again, with its parts
+			continue
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -182,7 +182,10 @@ func (l *Log) scanSegment(s *segment, opts *Options) (valid int64, err error) {
 	defer scan.done()
 	for {
 		batch, h, err := scan.next()
-		if err == nil && (h.baseOffset < next || h.lastOffset-s.base > math.MaxInt32) {
+		if err == nil && h.baseOffset >= next && h.lastOffset-s.base > math.MaxInt32 {
+			return valid, errOverflow
+		}
+		if err == nil && h.baseOffset < next {
 			err = fmt.Errorf("offsets %d to %d at byte %d cannot follow offset %d in segment %d: %w", h.baseOffset, h.lastOffset, h.position, next-1, s.base, ErrCorrupt)
 		}
 		if err != nil {

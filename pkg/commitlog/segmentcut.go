@@ -37,6 +37,7 @@ func (s *segment) truncateTo(offset int64) (int64, error) {
 			return 0, err
 		}
 	}
+	s.verified.cut(h.position)
 	cut := s.size.Swap(h.position) - h.position
 	if h.position == 0 {
 		s.created, s.firstLoaded = time.Now(), false

@@ -172,7 +172,13 @@ func (l *Log) takeSnapshotLocked() error {
 	if ps.mapEnd <= ps.lastSnapshot {
 		return nil
 	}
-	if err := vfs.WriteFile(l.fs, l.snapshotPath(ps.mapEnd), encodeSnapshot(ps.byID)); err != nil {
+	write := vfs.WriteFile
+	if l.opening {
+		// After a crash each of thousands of logs gets one. It has a checksum, and
+		// what it saves can be read again: no need to wait for the disk.
+		write = vfs.WriteFileUnsynced
+	}
+	if err := write(l.fs, l.snapshotPath(ps.mapEnd), encodeSnapshot(ps.byID)); err != nil {
 		if l.opening && errors.Is(err, syscall.ENOSPC) {
 			// A full disk can be read. Without it the next start reads more.
 			l.warn("Could not write producer snapshot '%s': %s", l.snapshotPath(ps.mapEnd), err)

@@ -59,11 +59,12 @@ func (v *verified) checkedFrom(position int64) int64 {
 }
 
 func (v *verified) add(from, to int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	to = min(to, v.unchecked.Load()) // it may have been cut meanwhile
 	if to <= from {
 		return
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	merged := span{from, to}
 	v.spans = slices.DeleteFunc(v.spans, func(s span) bool {
 		touches := s.from <= merged.to && merged.from <= s.to
@@ -81,6 +82,21 @@ func (v *verified) add(from, to int64) {
 	case len(v.spans) > spansMax:
 		v.spans = slices.Delete(v.spans, 0, 1)
 	}
+}
+
+// cut forgets what was known of the bytes from a position on, where others will
+// be.
+func (v *verified) cut(position int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.unchecked.Load() <= position {
+		return
+	}
+	v.unchecked.Store(position)
+	for i := range v.spans {
+		v.spans[i].to = min(v.spans[i].to, position)
+	}
+	v.spans = slices.DeleteFunc(v.spans, func(s span) bool { return s.to <= s.from })
 }
 
 // damage is a place in a log file where no sound batch is.

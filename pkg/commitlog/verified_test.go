@@ -210,3 +210,22 @@ func TestBytesBehindTheLastRecord(t *testing.T) {
 	cfg.CleanShutdown = false
 	require.EqualValues(t, len(values), openTest(t, cfg).LogEndOffset())
 }
+
+// What is appended after a cut has nothing to do with what was checked before.
+func TestACutForgetsWhatWasChecked(t *testing.T) {
+	cfg := testConfig(vfs.NewMem())
+	l := openTest(t, cfg)
+	for range 6 {
+		appendTest(t, l, batchOf("some", "values"))
+	}
+	require.NoError(t, l.Close())
+	l = openTest(t, cfg)
+	_, err := readBatches(t, l, 0, 1, LogEnd) // checks the first batch
+	require.NoError(t, err)
+	require.NoError(t, l.TruncateTo(0))
+	appendTest(t, l, batchOf("another history, with larger records", "than the one before"))
+	l.SetHighWatermark(2)
+	values, next := readValues(t, l, 0)
+	require.Equal(t, []string{"another history, with larger records", "than the one before"}, values)
+	require.EqualValues(t, 2, next)
+}

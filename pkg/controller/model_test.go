@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,15 +13,16 @@ import (
 )
 
 // TestAnyHistoryConverges lets brokers come and go, topics be made, grown,
-// deleted and torn out by hand, answers fail or stay away, and controllers
-// change, in any order. Then all brokers come back and answer: everything
-// that was asked for must have happened, and memory must be what ZooKeeper
-// says.
+// reassigned, deleted and torn out by hand, leaders change their ISRs, answers
+// fail or stay away, elections be asked for, and controllers change, in any
+// order. Then all brokers come back, answer and are in sync: everything that
+// was asked for must have happened, and memory must be what ZooKeeper says.
 func TestAnyHistoryConverges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)
 		w.quiet = true
-		h := &history{T: rt, w: w, epochs: map[model.TopicPartition]model.LeaderEpoch{}}
+		h := &history{T: rt, w: w, epochs: map[model.TopicPartition]model.LeaderEpoch{}, leaders: map[tenureOf]model.BrokerID{},
+			targets: map[model.TopicPartition][]model.BrokerID{}}
 		h.do("brokers", "1", "2")
 		h.do("elect")
 		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
@@ -33,8 +35,16 @@ func TestAnyHistoryConverges(t *testing.T) {
 
 type history struct {
 	*rapid.T
-	w      *world
-	epochs map[model.TopicPartition]model.LeaderEpoch
+	w       *world
+	epochs  map[model.TopicPartition]model.LeaderEpoch
+	leaders map[tenureOf]model.BrokerID
+	targets map[model.TopicPartition][]model.BrokerID // where partitions were to go at last
+}
+
+// tenureOf is one leader epoch of a partition.
+type tenureOf struct {
+	model.TopicPartition
+	epoch model.LeaderEpoch
 }
 
 func (h *history) do(words ...string) {
@@ -48,6 +58,11 @@ func (h *history) do(words ...string) {
 			h.Fatalf("%s: empty ISR", tp)
 		}
 		h.epochs[tp] = s.LeaderEpoch
+		of := tenureOf{tp, s.LeaderEpoch}
+		if before, ok := h.leaders[of]; ok && before != s.Leader {
+			h.Fatalf("%s: epoch %d is led by %d and by %d", tp, s.LeaderEpoch, before, s.Leader)
+		}
+		h.leaders[of] = s.Leader
 	}
 }
 
@@ -68,7 +83,7 @@ func (h *history) replicas() string {
 func (h *history) step() {
 	topic := h.pick(someTopics, "topic")
 	known, exists := h.w.store.topics[topic]
-	switch rapid.IntRange(0, 11).Draw(h.T, "step") {
+	switch rapid.IntRange(0, 19).Draw(h.T, "step") {
 	case 0, 1:
 		ids := slices.Clone(someBrokers)
 		h.do(append([]string{"brokers"}, rapid.Permutation(ids).Draw(h.T, "order")[:rapid.IntRange(0, 3).Draw(h.T, "live")]...)...)
@@ -81,6 +96,9 @@ func (h *history) step() {
 			h.forget(topic)
 			h.do("topic", topic, "0="+h.replicas(), "1="+h.replicas())
 			return
+		}
+		if h.isMoving(topic) {
+			return // refused by those who add partitions
 		}
 		args, next := []string{"topic", topic}, int32(0)
 		for _, number := range sortedKeys(known.Partitions) {
@@ -106,7 +124,77 @@ func (h *history) step() {
 		}
 	case 11:
 		h.do("elect")
+	case 12, 13:
+		h.reassign(topic, rapid.IntRange(0, 2).Draw(h.T, "by znode") == 0)
+	case 14, 15, 16, 17:
+		h.proposeISR(model.TopicPartition{Topic: topic, Partition: rapid.Int32Range(0, 1).Draw(h.T, "partition")})
+	case 18:
+		h.do("electleaders", h.pick([]string{"preferred", "unclean"}, "kind"), topic+"-0", topic+"-1")
+	case 19:
+		h.do("rebalance")
 	}
+}
+
+func (h *history) isMoving(topic string) bool {
+	for _, a := range h.w.store.topics[topic].Partitions {
+		if a.InProgress() {
+			return true
+		}
+	}
+	return false
+}
+
+// reassign asks for another home of a topic's first partitions, or cancels.
+func (h *history) reassign(topic string, byZnode bool) {
+	if h.w.machine == nil || byZnode && h.w.store.reassign != nil {
+		return
+	}
+	words := []string{"reassign"}
+	if byZnode {
+		words[0] = "reassignnode"
+	}
+	for number := range rapid.Int32Range(1, 2).Draw(h.T, "partitions") {
+		tp := model.TopicPartition{Topic: topic, Partition: number}
+		if !byZnode && rapid.IntRange(0, 3).Draw(h.T, "cancel") == 0 {
+			words = append(words, tp.String()+"=cancel")
+			continue
+		}
+		words = append(words, tp.String()+"="+h.replicas())
+	}
+	h.do(words...)
+	for _, word := range words[1:] {
+		name, _, _ := strings.Cut(word, "=")
+		tp := h.w.tp(name)
+		if p := h.w.machine.c.partition(tp); p != nil && !h.w.machine.c.toDelete[topic] {
+			h.targets[tp] = p.target()
+		}
+	}
+}
+
+// proposeISR lets a leader take a live replica into its ISR, or another than
+// itself out of it, as AlterIsr allows.
+func (h *history) proposeISR(tp model.TopicPartition) {
+	s, exists := h.w.store.states[tp]
+	if _, live := h.w.store.brokers[s.Leader]; !exists || !live || h.w.machine == nil {
+		return
+	}
+	p := h.w.machine.c.partition(tp)
+	if p == nil {
+		return
+	}
+	id := model.BrokerID(rapid.IntRange(1, 3).Draw(h.T, "member"))
+	isr := s.ISR
+	switch {
+	case id == s.Leader:
+		return
+	case slices.Contains(isr, id):
+		isr = except(isr, []model.BrokerID{id})
+	case slices.Contains(p.Replicas, id):
+		isr = append(slices.Clone(isr), id)
+	default:
+		return
+	}
+	h.do("isr", tp.String(), join(isr))
 }
 
 // forget lets a topic begin anew under its name.
@@ -114,6 +202,12 @@ func (h *history) forget(topic string) {
 	for tp := range h.epochs {
 		if tp.Topic == topic {
 			delete(h.epochs, tp)
+		}
+	}
+	maps.DeleteFunc(h.targets, func(tp model.TopicPartition, _ []model.BrokerID) bool { return tp.Topic == topic })
+	for of := range h.leaders {
+		if of.Topic == topic {
+			delete(h.leaders, of)
 		}
 	}
 }
@@ -127,6 +221,16 @@ func (h *history) settle() {
 		for _, id := range someBrokers {
 			h.do("answer", id)
 		}
+	}
+	for range 2 { // a reassignment that ends may begin a new life of the partition
+		for _, p := range h.w.machine.c.selectPartitions(func(p *partition) bool { return !h.w.machine.c.toDelete[p.Topic] }) {
+			if p.leader != nil && p.leader.Leader >= 0 {
+				h.do("isr", p.String(), join(p.Replicas))
+			}
+		}
+	}
+	for _, id := range someBrokers {
+		h.do("answer", id)
 	}
 }
 
@@ -146,6 +250,14 @@ func (h *history) checkEnd() {
 	for name, a := range h.w.store.topics {
 		if len(c.topics[name].partitions) != len(a.Partitions) {
 			h.Fatalf("%s has %d partitions in memory, %d in ZooKeeper", name, len(c.topics[name].partitions), len(a.Partitions))
+		}
+	}
+	if len(c.reassigning) > 0 || h.w.store.reassign != nil {
+		h.Fatalf("reassignments left: %v, asked for in ZooKeeper: %v", c.reassigning, h.w.store.reassign)
+	}
+	for tp, target := range h.targets {
+		if a, exists := h.w.store.topics[tp.Topic].Partitions[tp.Partition]; exists && (a.InProgress() || !slices.Equal(a.Replicas, target)) {
+			h.Fatalf("%s was to move to %v and is %s", tp, target, a)
 		}
 	}
 	for _, p := range c.selectPartitions(func(*partition) bool { return true }) {

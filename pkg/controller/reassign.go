@@ -42,11 +42,36 @@ func (m *machine) startReassignments(wanted map[model.TopicPartition]Assignment)
 			list = append(list, p)
 		}
 	}
-	list, err = m.applyAssignments(list, wanted, failed)
-	if err != nil {
+	if list, err = m.refuseLoss(list, wanted, failed); err != nil {
+		return nil, err
+	}
+	if list, err = m.applyAssignments(list, wanted, failed); err != nil {
 		return nil, err
 	}
 	return failed, m.advanceReassignments(list, failed)
+}
+
+// refuseLoss sorts out partitions whose replicas in sync would all go with a
+// target that is given up: those that were there before have fallen behind or
+// died meanwhile. Kafka deletes them, and with them what only they have.
+func (m *machine) refuseLoss(list []*partition, wanted map[model.TopicPartition]Assignment, failed map[model.TopicPartition]error) ([]*partition, error) {
+	dropping := slices.DeleteFunc(slices.Clone(list), func(p *partition) bool { return subset(p.Replicas, wanted[p.TopicPartition].Replicas) })
+	if err := m.loadStates(dropping); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(p *partition) bool {
+		if !slices.Contains(dropping, p) || p.leader == nil || len(p.leader.ISR) == 0 {
+			return false
+		}
+		if len(except(p.leader.ISR, wanted[p.TopicPartition].Replicas)) < len(p.leader.ISR) {
+			return false
+		}
+		failed[p.TopicPartition] = kerr.InvalidReplicaAssignment.With("All replicas in sync would be removed. In sync replicas: %s, new replicas: %s",
+			set("List", p.leader.ISR), set("List", wanted[p.TopicPartition].Replicas))
+		m.log.controller.Warnf("The reassignment of partition %s from %s to %s is refused: all replicas in sync (%s) would be removed, and records with them",
+			p, p.Assignment, wanted[p.TopicPartition], join(p.leader.ISR))
+		return true
+	}), nil
 }
 
 // applyAssignments writes assignments that differ from the present ones, and
@@ -81,6 +106,16 @@ func (m *machine) applyAssignments(list []*partition, wanted map[model.TopicPart
 		m.failReassignment(p, err, failed)
 		return true
 	})
+	// One that leads hands over before it goes.
+	var led []*partition
+	for _, r := range unneeded {
+		if r.partition.leader != nil && r.partition.leader.Leader == r.broker {
+			led = append(led, r.partition)
+		}
+	}
+	if _, err := m.movePartitions(led, OnlinePartition, electOffline); err != nil {
+		return nil, err
+	}
 	return list, m.removeReplicas(unneeded, true)
 }
 
@@ -125,6 +160,9 @@ func (m *machine) advanceReassignments(list []*partition, failed map[model.Topic
 	if len(list) == 0 {
 		return nil
 	}
+	if err := m.beginUnborn(list); err != nil {
+		return err
+	}
 	ready, waiting, err := m.caughtUp(list)
 	if err != nil {
 		return err
@@ -133,6 +171,32 @@ func (m *machine) advanceReassignments(list []*partition, failed map[model.Topic
 		return err
 	}
 	return m.finishReassignments(ready)
+}
+
+// beginUnborn lets partitions that never had a leader, since none of their
+// replicas has been live, begin on the replicas that are added. Kafka leaves
+// those for ever.
+func (m *machine) beginUnborn(list []*partition) error {
+	unborn := slices.DeleteFunc(slices.Clone(list), func(p *partition) bool { return p.state != NewPartition })
+	if err := m.moveReplicas(unknownAdded(unborn), NewReplica); err != nil {
+		return err
+	}
+	_, err := m.movePartitions(unborn, OnlinePartition, electOffline)
+	return err
+}
+
+// unknownAdded are the added replicas of partitions that are not known yet.
+// Others were told of before: this is a reassignment that goes on.
+func unknownAdded(list []*partition) []replica {
+	var added []replica
+	for _, p := range list {
+		for _, id := range p.Adding {
+			if p.replicaState(id) == NonExistentReplica {
+				added = append(added, replica{p, id})
+			}
+		}
+	}
+	return added
 }
 
 // caughtUp splits partitions by whether their target is in sync. A target
@@ -167,17 +231,7 @@ func (m *machine) announceReassignments(list []*partition, failed map[model.Topi
 		return err
 	}
 	m.tellReassigned(list)
-	var added []replica
-	for _, p := range list {
-		for _, id := range p.Adding {
-			// One that is known already was told with the others: this is a
-			// reassignment that goes on.
-			if p.replicaState(id) == NonExistentReplica {
-				added = append(added, replica{p, id})
-			}
-		}
-	}
-	return m.moveReplicas(added, NewReplica)
+	return m.moveReplicas(unknownAdded(list), NewReplica)
 }
 
 // tellReassigned sends partitions to their old and their added replicas. Only
@@ -309,8 +363,8 @@ func (m *machine) forgetReassignments(list []*partition) error {
 	return nil
 }
 
-// abandonReassignments ends those of a topic that is to be deleted. What is
-// left of them, in the assignment as well, goes with the topic; Kafka leaves
+// abandonReassignments ends those of a topic that is to be deleted, or gone. What
+// is left of them, in the assignment as well, goes with the topic; Kafka leaves
 // them in /admin/reassign_partitions, where no other can be asked for then.
 func (m *machine) abandonReassignments(topic string) error {
 	found := false

@@ -37,6 +37,9 @@ func (m *machine) topicsChanged() error {
 		if m.c.toDelete[name] {
 			marked = append(marked, name)
 		}
+		if err := m.abandonReassignments(name); err != nil {
+			return err
+		}
 		m.unwatchTopic(name)
 		m.c.forget(name)
 	}

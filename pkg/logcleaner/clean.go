@@ -186,6 +186,7 @@ type mapBuilder struct {
 	txns    *transactions
 	start   int64
 	inner   []byte
+	block   block
 	stats   *Stats
 }
 
@@ -230,7 +231,7 @@ func (m *mapBuilder) addOld(b record.OldMessage) (full bool, err error) {
 		if err != nil {
 			return err
 		}
-		if !m.put(key, offset) {
+		if !m.put(key != nil, hashOf(key), offset) {
 			full = true
 			return io.EOF
 		}
@@ -243,12 +244,12 @@ func (m *mapBuilder) addOld(b record.OldMessage) (full bool, err error) {
 }
 
 // put notes a record; false when there is no room for its key.
-func (m *mapBuilder) put(key []byte, offset int64) bool {
-	if key != nil && offset >= m.start {
+func (m *mapBuilder) put(hasKey bool, hash keyHash, offset int64) bool {
+	if hasKey && offset >= m.start {
 		if m.offsets.full() {
 			return false
 		}
-		m.offsets.put(key, offset)
+		m.offsets.put(hash, offset)
 	}
 	m.stats.MapMessagesRead++
 	return true
@@ -268,13 +269,16 @@ func (m *mapBuilder) addBatch(b record.Batch) (full bool, err error) {
 	if rest, m.inner, err = plain(b, m.inner); err != nil {
 		return false, err
 	}
-	for range b.Count() {
-		var r rawRecord
-		if r, rest, err = nextRecord(rest); err != nil {
+	for left := int(b.Count()); left > 0; left -= blockRecords {
+		n := min(left, blockRecords)
+		if rest, err = m.block.fill(n, rest, m.offsets); err != nil {
 			return false, fmt.Errorf("batch from offset %d: %w", b.BaseOffset(), err)
 		}
-		if !m.put(r.key, b.BaseOffset()+int64(r.offsetDelta)) {
-			return true, nil
+		for i := range n {
+			r := &m.block.records[i]
+			if !m.put(r.key != nil, m.block.hashes[i], b.BaseOffset()+int64(r.offsetDelta)) {
+				return true, nil
+			}
 		}
 	}
 	if len(rest) > 0 {

@@ -345,8 +345,8 @@ func TestOffsetMap(t *testing.T) {
 	require.Len(t, m.table, 1000)
 	for i := range 900 {
 		require.False(t, m.full())
-		m.put(fmt.Appendf(nil, "key %d", i), int64(i))
-		m.put(fmt.Appendf(nil, "key %d", i), int64(i)+1000)
+		m.put(hashOf(fmt.Appendf(nil, "key %d", i)), int64(i))
+		m.put(hashOf(fmt.Appendf(nil, "key %d", i)), int64(i)+1000)
 	}
 	require.True(t, m.full())
 	for i := range 2000 {
@@ -354,13 +354,13 @@ func TestOffsetMap(t *testing.T) {
 		if i < 900 {
 			want = int64(i) + 1000
 		}
-		require.Equal(t, want, m.get(fmt.Appendf(nil, "key %d", i)))
+		require.Equal(t, want, m.get(hashOf(fmt.Appendf(nil, "key %d", i))))
 	}
 	require.InDelta(t, 0.9, m.utilization(), 1e-9)
 	m.reset(10)
 	require.Less(t, len(m.table), 100)
-	require.EqualValues(t, -1, m.get([]byte("key 1")))
-	require.Zero(t, testing.AllocsPerRun(100, func() { m.put([]byte("k"), 1); m.get([]byte("k")) }))
+	require.EqualValues(t, -1, m.get(hashOf([]byte("key 1"))))
+	require.Zero(t, testing.AllocsPerRun(100, func() { m.put(hashOf([]byte("k")), 1); m.get(hashOf([]byte("k"))) }))
 }
 
 func TestGroups(t *testing.T) {

@@ -21,6 +21,7 @@ type filter struct {
 	appended commitlog.Appended
 	stats    *Stats
 
+	block    block
 	old      *record.OldBuilder
 	inner    []byte // the records of a compressed batch
 	rewrite  []byte // those of them that stay
@@ -91,15 +92,15 @@ func (f *filter) isLastOfProducer(b record.Batch) bool {
 // retains is the rule of compaction: what is behind the map, and of each key
 // the last record, unless that deletes the key and has been seen for long
 // enough. Records without a key go.
-func (f *filter) retains(key []byte, hasValue bool, offset int64) bool {
+func (f *filter) retains(hasKey bool, hash keyHash, hasValue bool, offset int64) bool {
 	if offset > f.offsets.latest {
 		return true
 	}
-	if key == nil {
+	if !hasKey {
 		f.stats.InvalidMessages++
 		return false
 	}
-	return offset >= f.offsets.get(key) && (hasValue || f.retainDeletes)
+	return offset >= f.offsets.get(hash) && (hasValue || f.retainDeletes)
 }
 
 // keepRecords writes the batch with those of its records that stay, and
@@ -116,19 +117,19 @@ func (f *filter) keepRecords(b record.Batch, discard bool) (kept int, err error)
 		return 0, err
 	}
 	f.retained = f.retained[:0]
-	all := true
 	rest := records
-	for range b.Count() {
-		var r rawRecord
-		if r, rest, err = nextRecord(rest); err != nil {
+	for left := int(b.Count()); left > 0; left -= blockRecords {
+		n := min(left, blockRecords)
+		if rest, err = f.block.fill(n, rest, f.offsets); err != nil {
 			return 0, err
 		}
-		stays := !discard && f.retains(r.key, r.hasValue, b.BaseOffset()+int64(r.offsetDelta))
-		f.retained = append(f.retained, stays)
-		if stays {
-			kept++
-		} else {
-			all = false
+		for i := range n {
+			r := &f.block.records[i]
+			stays := !discard && f.retains(r.key != nil, f.block.hashes[i], r.hasValue, b.BaseOffset()+int64(r.offsetDelta))
+			f.retained = append(f.retained, stays)
+			if stays {
+				kept++
+			}
 		}
 	}
 	if len(rest) > 0 {
@@ -138,7 +139,7 @@ func (f *filter) keepRecords(b record.Batch, discard bool) (kept int, err error)
 	switch {
 	case kept == 0:
 		return 0, nil
-	case all:
+	case kept == len(f.retained):
 		f.keepWhole(b, kept)
 		return kept, nil
 	}

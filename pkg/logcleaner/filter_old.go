@@ -18,7 +18,7 @@ func (f *filter) addOld(m record.OldMessage) error {
 		if err != nil {
 			return err
 		}
-		stays := f.retains(key, value != nil, offset)
+		stays := f.retains(key != nil, hashOf(key), value != nil, offset)
 		f.retained = append(f.retained, stays)
 		if stays {
 			kept++

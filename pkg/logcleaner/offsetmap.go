@@ -69,8 +69,7 @@ func (m *OffsetMap) full() bool { return m.size >= m.keysMax }
 // put notes a key's record.
 //
 // Hot path: every record of the dirty section.
-func (m *OffsetMap) put(key []byte, offset int64) {
-	hash := hashOf(key)
+func (m *OffsetMap) put(hash keyHash, offset int64) {
 	s := m.find(hash)
 	if s.behind == 0 {
 		s.hash = hash
@@ -83,11 +82,23 @@ func (m *OffsetMap) put(key []byte, offset int64) {
 // get is the offset of a key's last record, -1 when it is not known.
 //
 // Hot path: every record of a log that is compacted.
-func (m *OffsetMap) get(key []byte) int64 {
+func (m *OffsetMap) get(hash keyHash) int64 {
 	if m.size == 0 {
 		return -1
 	}
-	return m.find(hashOf(key)).behind - 1
+	return m.find(hash).behind - 1
+}
+
+// warm brings the slots of some keys into the processor's cache. The table is
+// much larger than that, and waiting for many slots at once takes hardly
+// longer than for one.
+func (m *OffsetMap) warm(hashes []keyHash) (touched int64) {
+	n := uint64(len(m.table))
+	for i := range hashes {
+		at, _ := bits.Mul64(hashes[i][0], n)
+		touched |= m.table[at].behind
+	}
+	return touched
 }
 
 // probesNear is how many slots are tried at the first place that a hash

@@ -100,6 +100,9 @@ func (r *Records) readRecord() error {
 	if err != nil {
 		return err
 	}
+	if r.readQuickly(body) {
+		return nil
+	}
 	in := source{buf: body}
 	shape, err := in.recordHead()
 	if err != nil {
@@ -119,6 +122,39 @@ func (r *Records) readRecord() error {
 		return err
 	}
 	return in.atEnd()
+}
+
+// readQuickly reads what most records are: no headers, numbers of few bytes.
+// It reports false for any other record, also a broken one.
+//
+// Hot path: every record that is converted or looked at.
+func (r *Records) readQuickly(body []byte) bool {
+	if len(body) == 0 {
+		return false
+	}
+	timestampDelta, at := shortVarint(body, 1) // behind the attributes
+	offsetDelta, at := shortVarint(body, at)
+	keySize, at := shortVarint(body, at)
+	keyAt := at
+	if at < 0 || keySize < -1 || int(keySize) > len(body)-at {
+		return false
+	}
+	valueSize, at := shortVarint(body, at+max(0, int(keySize)))
+	if at < 0 || valueSize < -1 || at+max(0, int(valueSize)) != len(body)-1 || body[len(body)-1] != 0 {
+		return false
+	}
+	rec := &r.rec
+	rec.OffsetDelta, rec.TimestampDelta = offsetDelta, int64(timestampDelta)
+	rec.Offset = r.batch.BaseOffset() + int64(offsetDelta)
+	rec.Timestamp = r.batch.recordTimestamp(rec.TimestampDelta)
+	rec.Key, rec.Value, rec.Headers = nil, nil, rec.Headers[:0]
+	if keySize >= 0 {
+		rec.Key = body[keyAt : keyAt+int(keySize) : keyAt+int(keySize)]
+	}
+	if valueSize >= 0 {
+		rec.Value = body[at : len(body)-1 : len(body)-1]
+	}
+	return true
 }
 
 func (b Batch) recordTimestamp(delta int64) int64 {

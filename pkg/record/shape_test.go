@@ -70,3 +70,33 @@ func FuzzShapesBothWays(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 1, 1, 0})
 	f.Fuzz(func(t *testing.T, records []byte) { shapesBothWays(t, records) })
 }
+
+// What is read quickly of a record is what is read at leisure.
+func FuzzReadQuickly(f *testing.F) {
+	for _, b := range []Batch{NewBuilder(compress.None).Append(5, []byte("key"), []byte("value")).MustBuild(),
+		NewBuilder(compress.None).Append(5, nil, nil).MustBuild(),
+		NewBuilder(compress.None).Append(5, []byte{}, []byte{}).MustBuild(),
+		NewBuilder(compress.None).Append(5, nil, []byte("v"), Header{Key: []byte("h")}).MustBuild()} {
+		f.Add([]byte(b[HeaderSize+1:]))
+	}
+	batch := NewBuilder(compress.None).Append(1000, nil, nil).MustBuild()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		quick := Records{batch: batch}
+		if !quick.readQuickly(body) {
+			return
+		}
+		in := source{buf: body}
+		shape, err := in.recordHead()
+		require.NoError(t, err)
+		require.Equal(t, [2]int64{int64(shape.OffsetDelta), shape.TimestampDelta}, [2]int64{int64(quick.rec.OffsetDelta), quick.rec.TimestampDelta})
+		for _, got := range [][]byte{quick.rec.Key, quick.rec.Value} {
+			want, err := in.bytes()
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		headers, err := in.headers(nil)
+		require.NoError(t, err)
+		require.Empty(t, headers)
+		require.NoError(t, in.atEnd())
+	})
+}

@@ -24,6 +24,8 @@ var sources = sync.Pool{New: func() any { return new(source) }}
 
 const windowSize = 32 << 10
 
+var windows = sync.Pool{New: func() any { return new([windowSize]byte) }}
+
 func (in *source) open(b Batch) error {
 	in.at, in.before, in.eof = 0, 0, false
 	if b.Codec() == compress.None {
@@ -35,7 +37,7 @@ func (in *source) open(b Batch) error {
 		return err
 	}
 	if in.window == nil {
-		in.window = make([]byte, windowSize)
+		in.window = windows.Get().(*[windowSize]byte)[:]
 	}
 	in.buf, in.stream = in.window[:0], stream
 	return nil
@@ -47,9 +49,10 @@ func (in *source) close() {
 		in.stream = nil
 	}
 	in.buf = nil
-	if len(in.window) > 1<<20 {
-		in.window = nil
+	if len(in.window) == windowSize {
+		windows.Put((*[windowSize]byte)(in.window))
 	}
+	in.window = nil
 }
 
 // consumed is the number of bytes read so far.
@@ -105,6 +108,10 @@ var errEarlyEnd = errors.Join(errors.New("the records end early"), ErrCorrupt)
 
 // varint reads a zigzag varint of at most 32 bits.
 func (in *source) varint() (int32, error) {
+	if v, next := shortVarint(in.buf, in.at); next >= 0 {
+		in.at = next
+		return v, nil
+	}
 	v, err := in.uvarint(5)
 	if err != nil {
 		return 0, err

@@ -31,10 +31,11 @@ type fetcher struct {
 	wake    chan struct{}
 
 	// Of the goroutine alone.
-	conn    peer // nil when there is none
-	session *fetchSession
-	wanted  []askedPartition
-	didCut  bool // the recovery points on disk may lie behind the ends of logs
+	conn        peer // nil when there is none
+	dialsFailed int  // how often none could be made, in a row
+	session     *fetchSession
+	wanted      []askedPartition
+	didCut      bool // the recovery points on disk may lie behind the ends of logs
 
 	// mu guards the fields below. It is held while a partition's records are
 	// appended, so that nothing is appended any more once a partition is
@@ -187,11 +188,14 @@ func (f *fetcher) rest() {
 // ask sends a request to the leader. After an error every partition waits.
 func (f *fetcher) ask(req kmsg.Request) (kmsg.Response, error) {
 	if f.conn == nil {
-		conn, err := f.manager.dial(f.ctx, f.key.leader, f.manager.options.Listener, fmt.Sprintf("broker-%d-fetcher-%d", f.manager.options.BrokerID, f.key.id))
+		ctx, cancel := context.WithTimeout(f.ctx, f.manager.options.Fetching.connectTimeout(f.dialsFailed))
+		conn, err := f.manager.dial(ctx, f.key.leader, f.manager.options.Listener, fmt.Sprintf("broker-%d-fetcher-%d", f.manager.options.BrokerID, f.key.id))
+		cancel()
 		if err != nil {
+			f.dialsFailed++
 			return nil, f.lost(err)
 		}
-		f.conn = conn
+		f.conn, f.dialsFailed = conn, 0
 	}
 	resp, err := f.conn.Request(f.ctx, req)
 	if err != nil {

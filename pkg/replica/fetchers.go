@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -22,9 +23,26 @@ type FetchingOptions struct {
 	Backoff           time.Duration // replica.fetch.backoff.ms
 	SocketTimeout     time.Duration // replica.socket.timeout.ms
 	ReceiveBuffer     int           // replica.socket.receive.buffer.bytes; 0 leaves it to the system
+	ConnectTimeout    time.Duration // socket.connection.setup.timeout.ms; 0 is SocketTimeout
+	ConnectTimeoutMax time.Duration // socket.connection.setup.timeout.max.ms
 	// FrameMaxBytes bounds an answer before it is read: ResponseMaxBytes, or
 	// one batch, which comes whole however large. 0 is client's default.
 	FrameMaxBytes int
+}
+
+// connectTimeout is how long a connection may take to be made, after so many
+// failures in a row: twice as long with each, give or take a fifth, so that
+// brokers that lost one another together do not all try at once.
+func (o *FetchingOptions) connectTimeout(failures int) time.Duration {
+	if o.ConnectTimeout <= 0 {
+		return o.SocketTimeout
+	}
+	limit := min(max(o.ConnectTimeoutMax, o.ConnectTimeout), time.Hour)
+	d := min(o.ConnectTimeout, limit)
+	for ; failures > 0 && d < limit; failures-- {
+		d = min(2*d, limit)
+	}
+	return d/5*4 + rand.N(d/5*2+1)
 }
 
 // PeerVersions are the versions of requests to other brokers, and what else

@@ -166,3 +166,16 @@ func TestFetcherID(t *testing.T) {
 	require.Len(t, seen, 4)
 	require.Equal(t, (31*116+5)%7, fetcherID(tp(5), 7), "the hash of t is 116")
 }
+
+func TestConnectTimeoutsGrow(t *testing.T) {
+	o := FetchingOptions{SocketTimeout: 7 * time.Second}
+	require.Equal(t, 7*time.Second, o.connectTimeout(3))
+	o.ConnectTimeout, o.ConnectTimeoutMax = 10*time.Second, 30*time.Second
+	for failures, want := range []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second, 30 * time.Second} {
+		for range 100 {
+			require.InDelta(t, want.Seconds(), o.connectTimeout(failures).Seconds(), want.Seconds()/5+0.001)
+		}
+	}
+	o.ConnectTimeout, o.ConnectTimeoutMax = math.MaxInt64, -1
+	require.Positive(t, o.connectTimeout(1000))
+}

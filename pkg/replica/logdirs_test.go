@@ -98,6 +98,7 @@ func contents(t require.TestingT, log *commitlog.Log) []byte {
 		_, err = info.Records.File.ReadAt(data, info.Records.Position)
 		require.NoError(t, err)
 		releaseRegion(&info.Records)
+		from := offset
 		for len(data) > 0 {
 			batch, rest, err := record.Split(data)
 			if errors.Is(err, record.ErrShort) {
@@ -106,6 +107,7 @@ func contents(t require.TestingT, log *commitlog.Log) []byte {
 			require.NoError(t, err)
 			all, offset, data = append(all, batch...), batch.NextOffset(), rest
 		}
+		require.Greater(t, offset, from, "%s has nothing at offset %d", log, from)
 	}
 	return all
 }

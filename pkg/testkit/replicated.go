@@ -54,7 +54,7 @@ func StartClusterOf(t testing.TB, brokers int, properties func(id int) map[strin
 		m := &Member{t: t, cluster: c, zooKeeper: NewLink(t, zooKeeper), network: NewLink(t, fmt.Sprintf("127.0.0.1:%d", port))}
 		m.properties = map[string]string{
 			"broker.id": strconv.Itoa(id), "listeners": Listener(port), "advertised.listeners": "PLAINTEXT://" + m.network.Address,
-			"zookeeper.session.timeout.ms": "1000", "replica.lag.time.max.ms": "2000", "replica.fetch.wait.max.ms": "100",
+			"zookeeper.session.timeout.ms": "1000", "zookeeper.connection.timeout.ms": "20000", "replica.lag.time.max.ms": "2000", "replica.fetch.wait.max.ms": "100",
 			"replica.fetch.backoff.ms": "100", "log.dirs": t.TempDir(), "controlled.shutdown.retry.backoff.ms": "200",
 		}
 		maps.Copy(m.properties, properties(id))

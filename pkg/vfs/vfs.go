@@ -73,12 +73,19 @@ func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
 }
 
 // WriteFile creates or replaces a file and syncs it.
-func WriteFile(fsys FS, name string, data []byte) error {
+func WriteFile(fsys FS, name string, data []byte) error { return writeFile(fsys, name, data, true) }
+
+// WriteFileUnsynced is WriteFile for what may be lost or torn by a power cut.
+func WriteFileUnsynced(fsys FS, name string, data []byte) error {
+	return writeFile(fsys, name, data, false)
+}
+
+func writeFile(fsys FS, name string, data []byte, durable bool) error {
 	f, err := fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
-	if _, err = f.WriteAt(data, 0); err == nil {
+	if _, err = f.WriteAt(data, 0); err == nil && durable {
 		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {

@@ -19,6 +19,7 @@ func TestBench(t *testing.T) {
 	t.Run("quickstart", func(t *testing.T) { quickstart(t, tb) })
 
 	t.Run("replication", func(t *testing.T) { replication(t, tb, zk) })
+	t.Run("control", func(t *testing.T) { control(t, tb, zk) })
 
 	p := &pair{}
 	for i, name := range []string{ours, theirs} {
@@ -28,6 +29,7 @@ func TestBench(t *testing.T) {
 	t.Run("idle", func(t *testing.T) { idle(t, tb, p) })
 	t.Run("produce", func(t *testing.T) { produce(t, tb, p) })
 	t.Run("fetch", func(t *testing.T) { catchUp(t, tb, p) })
+	t.Run("formats", func(t *testing.T) { formats(t, tb, p) })
 	t.Run("topics", func(t *testing.T) { topics(t, tb, p) })
 	t.Run("tools", func(t *testing.T) { consoleTools(t, tb, p) })
 	t.Run("kcat", func(t *testing.T) { kcat(t, tb, p) })

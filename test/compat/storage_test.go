@@ -131,10 +131,13 @@ func (s *turns) write(transactions bool) {
 func (s *turns) read(topic string, opts ...kgo.Opt) []*kgo.Record {
 	s.t.Helper()
 	client := s.client(append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))...)
-	ends, err := kadm.NewClient(client).ListEndOffsets(s.context(), topic)
-	require.NoError(s.t, err)
-	end, _ := ends.Lookup(topic, 0)
-	require.NoError(s.t, end.Err)
+	var end kadm.ListedOffset
+	eventually(s.t, 20*time.Second, topic+" is led", func() bool {
+		ends, err := kadm.NewClient(client).ListEndOffsets(s.context(), topic)
+		var found bool
+		end, found = ends.Lookup(topic, 0)
+		return err == nil && found && end.Err == nil
+	})
 	var all []*kgo.Record
 	nothing := time.Now()
 	for next := int64(0); next < end.Offset; {
