@@ -163,18 +163,30 @@ func (s *site) begin() {
 
 // happen lets the faults happen one after another, some side by side.
 func (s *site) happen(faults []Fault) {
-	undo := func() {}
+	var mend, restart []func()
+	undo := func() {
+		// Who is started needs ZooKeeper, and its way to it.
+		for _, f := range append(mend, restart...) {
+			f()
+		}
+		mend, restart = nil, nil
+	}
 	for i, f := range faults {
 		if !f.Beside {
 			undo()
-			undo = func() {}
 		}
 		s.pause(f.Before)
 		if s.h.Failed() {
 			break
 		}
 		s.t.Logf("%s fault %d: %s", time.Now().Format("15:04:05.000"), i+1, f)
-		undo = both(undo, s.apply(f))
+		back := s.apply(f)
+		switch f.Kind {
+		case FaultKill, FaultKillAll, FaultStop:
+			restart = append(restart, back)
+		default:
+			mend = append(mend, back)
+		}
 		s.pause(f.Lasts)
 	}
 	undo()

@@ -81,7 +81,7 @@ func TestHistoryWithJavaBrokers(t *testing.T) {
 			seed := testkit.Seed(t)
 			zk := historyZooKeeper(t)
 			nodes := historyNodes(t, zk.Address, javaSession, map[string]string{"inter.broker.protocol.version": c.ibp}, c.kinds...)
-			testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 4, Session: javaSession, Topics: true})
+			testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 3, Session: javaSession, Topics: true})
 		})
 	}
 }
