@@ -13,6 +13,7 @@ var classes = map[string]string{
 	"org.apache.zookeeper.server.quorum.QuorumPeerMain":        "zookeeper-server-start",
 	"kafka.admin.LogDirsCommand":                               "kafka-log-dirs",
 	"kafka.admin.DeleteRecordsCommand":                         "kafka-delete-records",
+	"kafka.tools.ReplicaVerificationTool":                      "kafka-replica-verification",
 	"kafka.admin.TopicCommand":                                 "kafka-topics",
 	"kafka.admin.ConfigCommand":                                "kafka-configs",
 	"kafka.admin.ConsumerGroupCommand":                         "kafka-consumer-groups",
