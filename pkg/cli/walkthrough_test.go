@@ -19,6 +19,7 @@ func TestWalkthrough(t *testing.T) {
 	require.NotEmpty(t, paths)
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
 			zooKeeper := testkit.ZooKeeper(t)
 			broker := testkit.StartBroker(t, zooKeeper, nil)
 			testkit.RunTranscript(t, path, inProcess, "ZOOKEEPER", zooKeeper, "BROKER", broker.Address, "DATA", broker.Dir)

@@ -66,7 +66,9 @@ func TestReassignShowsWhatJavaShows(t *testing.T) {
 		"--execute --reassignment-json-file broker9" + bootstrap, "--execute --reassignment-json-file broker9" + zookeeper,
 		"--execute --reassignment-json-file twice" + bootstrap, "--execute --reassignment-json-file dirs" + zookeeper,
 	} {
-		t.Run(line, func(t *testing.T) { saysAsJava(t, dir, "kafka-reassign-partitions.sh", reassignClass, strings.Fields(line)...) })
+		t.Run(line, func(t *testing.T) {
+			saysAsJava(t, dir, "kafka-reassign-partitions.sh", reassignClass, strings.Fields(line)...)
+		})
 	}
 	ours := func(args string) result {
 		return run(t, command{Path: filepath.Join(home(), "bin", "kafka-reassign-partitions.sh"), Args: strings.Fields(args + bootstrap), Dir: dir})
