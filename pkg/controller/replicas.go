@@ -188,8 +188,8 @@ func (m *machine) removeFromISROnce(id model.BrokerID, list []replica, reread bo
 			if leader == id {
 				leader = model.NoBroker
 			}
-			if len(isr) > 1 {
-				isr = keep(isr, func(other model.BrokerID) bool { return other != id })
+			if rest := except(isr, []model.BrokerID{id}); len(rest) > 0 {
+				isr = rest
 			}
 			updates[p.TopicPartition] = s.next(leader, isr, m.c.epoch)
 		}

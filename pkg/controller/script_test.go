@@ -298,6 +298,10 @@ var commands = map[string]func(w *world, args []string) error{
 	"rebalance": func(w *world, _ []string) error {
 		return w.event(func(m *machine) error { return m.rebalanceLeaders() })
 	},
+	"rmstate": func(w *world, args []string) error { // by hand
+		delete(w.store.states, w.tp(args[0]))
+		return nil
+	},
 	"reassign":      reassign,
 	"reassignments": listReassignments,
 	"reassignnode": func(w *world, args []string) error { // by hand, by CMAK, by old tools
@@ -617,7 +621,10 @@ func (w *world) assignment(args []string) TopicAssignment {
 		require.True(w.t, ok, arg)
 		n, err := strconv.Atoi(number)
 		require.NoError(w.t, err)
-		a.Partitions[int32(n)] = Assignment{Replicas: w.list(replicas)}
+		a.Partitions[int32(n)] = Assignment{}
+		if replicas != "" {
+			a.Partitions[int32(n)] = Assignment{Replicas: w.list(replicas)}
+		}
 	}
 	return a
 }

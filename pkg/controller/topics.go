@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"gregor/pkg/model"
 )
 
 // topicsChanged handles a change of the children of /brokers/topics, whoever
@@ -88,10 +90,27 @@ func (m *machine) loadTopics(list []string) (map[string]TopicAssignment, error) 
 		}
 		t := m.c.addTopic(name, a.ID)
 		for number, assignment := range a.Partitions {
-			m.c.addPartition(t, number, assignment)
+			m.c.addPartition(t, number, m.eachOnce(name, number, assignment))
 		}
 	}
 	return assignments, nil
+}
+
+// eachOnce is an assignment without brokers that are in it twice, as it may be
+// written by hand. Kafka takes it as it is, and has an empty ISR when the
+// broker goes.
+func (m *machine) eachOnce(topic string, number int32, a Assignment) Assignment {
+	var once []model.BrokerID
+	for _, id := range a.Replicas {
+		if !slices.Contains(once, id) {
+			once = append(once, id)
+		}
+	}
+	if len(once) < len(a.Replicas) {
+		m.log.controller.Warnf("The znode of topic %s has a broker twice among the replicas of partition %d (%s): it counts once", topic, number, join(a.Replicas))
+		a.Replicas = once
+	}
+	return a
 }
 
 // describeTopics is Kafka's form of the new topics in its log line.
@@ -158,7 +177,7 @@ func (m *machine) topicDataChanged(name string) error {
 	}
 	list := make([]*partition, len(added))
 	for i, number := range added {
-		list[i] = m.c.addPartition(t, number, a.Partitions[number])
+		list[i] = m.c.addPartition(t, number, m.eachOnce(name, number, a.Partitions[number]))
 	}
 	m.log.controller.Infof("New partitions to be added %s", describeAssignment(list))
 	return m.createPartitions(list)
