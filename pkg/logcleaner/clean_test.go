@@ -1,6 +1,7 @@
 package logcleaner
 
 import (
+	"encoding/hex"
 	"testing"
 	"time"
 
@@ -156,4 +157,35 @@ func TestAnAbortedTransactionBehindTheMapsEnd(t *testing.T) {
 	require.True(t, c.cleanDirtiest(t.Context(), w))
 	require.Equal(t, []string{"0 a=1", "1 b=2", "2 c=3", "3 empty", "4 marker 0"}, contents(t, l))
 	require.Equal(t, map[string]string{"a": "1", "b": "2", "c": "3"}, committedIn(t, l))
+}
+
+// A batch that Kafka 3.9 has stamped with a delete horizon (KIP-534): the
+// field of the base timestamp holds that, and the records count from it. The
+// bytes are of a running 3.9.1. Written anew, the records keep their times.
+func TestABatchWithADeleteHorizon(t *testing.T) {
+	bytes, err := hex.DecodeString("000000000000000c0000005e0000000002de042b1f004000000003000001a1f9c24f1b000001a1f9b9057300000000000000030000000000000000" +
+		"00041600e7a74a000261047834001200cfa64a02026201001600cfa64a040263047934001400cfa64a060464340100")
+	require.NoError(t, err)
+	b := record.Batch(bytes)
+	require.True(t, b.Valid())
+	timesOf := func(b record.Batch) map[string]int64 {
+		times := map[string]int64{}
+		require.NoError(t, record.Any(b).Visit(1000, func(r *record.Record) error {
+			times[string(r.Key)] = r.Timestamp
+			return nil
+		}))
+		return times
+	}
+	require.Equal(t, map[string]int64{"a": 1795191014695, "b": 1795191014771, "c": 1795191014771, "d4": 1795191014771}, timesOf(b))
+	m := NewOffsetMap(1000, 0.9)
+	m.reset(10)
+	m.put(hashOf([]byte("a")), 16)
+	f := &filter{offsets: m, txns: newTransactions(), stats: &Stats{}, retainDeletes: true}
+	f.beginChunk()
+	require.NoError(t, f.add(record.Any(b)))
+	written := record.Batch(f.out)
+	require.True(t, written.Valid())
+	require.EqualValues(t, 1795191014771, written.BaseTimestamp())
+	require.Equal(t, map[string]int64{"b": 1795191014771, "c": 1795191014771, "d4": 1795191014771}, timesOf(written))
+	require.Zero(t, f.out[22]&0x40, "no delete horizon: 2.8 knows none")
 }

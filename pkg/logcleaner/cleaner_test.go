@@ -302,7 +302,7 @@ func TestReadersDuringCompaction(t *testing.T) {
 			}
 		})
 	}
-	for i := range 40 {
+	for i := range 15 {
 		for k := range 20 {
 			add(t, l, commitlog.OriginClient, batchOf(compress.Codec(k%2), baseTime+int64(i*20+k), kv{fmt.Sprint("key", k%9), i}).MustBuild())
 		}

@@ -151,8 +151,7 @@ func (b Batch) LastOffsetDelta() int32 {
 }
 
 // BaseTimestamp is what the records' timestamps count from. In a batch with a
-// delete horizon (KIP-534) the field holds that, and the records' own times
-// are lost to it.
+// delete horizon (KIP-534) that is the horizon, which the field holds then.
 func (b Batch) BaseTimestamp() int64 { return int64(binary.BigEndian.Uint64(b[baseTimestampAt:])) }
 
 // MaxTimestamp is the largest timestamp, or the append time.
