@@ -184,10 +184,13 @@ func (c *converter) add(r *record.Record, first int64) error {
 		c.unfit = kerr.InvalidTimestamp.With("Invalid negative timestamp %d", r.Timestamp)
 		return nil
 	}
-	size := 0
+	size, most := 0, c.memoryMax()
 	if c.opts.Magic() == record.Magic {
 		c.v2.AppendAt(int32(c.next-first), r.Timestamp, r.Key, r.Value, r.Headers...)
 		size = c.v2.Size()
+		if c.in.target == compress.None {
+			most = c.opts.MaxMessageBytes // it is one batch, and will not get smaller
+		}
 	} else {
 		if len(r.Headers) > 0 {
 			c.unfit = kerr.UnsupportedForMessageFormat.With("Magic v%d does not support record headers", c.opts.Magic())
@@ -197,7 +200,7 @@ func (c *converter) add(r *record.Record, first int64) error {
 		size = c.old.Size()
 	}
 	c.next++
-	if size > c.memoryMax() {
+	if size > most {
 		return c.log.tooLarge(size, c.opts)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"runtime"
 	"testing"
 	"time"
 
@@ -326,6 +327,71 @@ func TestTimesOfOldMessages(t *testing.T) {
 		_, _, _, found, err := l.OffsetForTimestamp(baseTime + 5)
 		require.NoError(t, err)
 		require.False(t, found)
+	}
+}
+
+// What a small batch of 60 MB grows to on its way into another form is never
+// held as a whole, and goes into the log if it is small again there.
+func TestMemoryOfConversions(t *testing.T) {
+	const records, size = 6000, 10_000
+	value := make([]byte, size)
+	v2 := record.NewBuilder(compress.Gzip)
+	v1 := record.NewOldBuilder(1, compress.Gzip)
+	for i := range records {
+		v2.Append(baseTime, nil, value)
+		v1.Append(int64(i), baseTime, nil, value)
+	}
+	batch := v2.MustBuild()
+	set, err := v1.Build()
+	require.NoError(t, err)
+	for name, row := range map[string]struct {
+		set    []byte
+		target int8
+		codec  string
+		want   error
+	}{
+		"format 2 in another codec": {batch, 2, "lz4", nil},
+		"down":                      {batch, 1, "lz4", nil},
+		"up":                        {set, 2, "lz4", nil},
+		"in place":                  {set, 1, "producer", nil},
+		"uncompressed":              {batch, 2, "uncompressed", kerr.MessageTooLarge},
+		"down, uncompressed":        {batch, 1, "uncompressed", kerr.MessageTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newTest(t, formatOptions(row.target, row.codec, nil))
+			limit := uint64(2*l.Options().MaxMessageBytes + 8<<20)
+			var before, after runtime.MemStats
+			done := make(chan uint64)
+			stop := make(chan struct{})
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			go func() { // the most that is in use while it runs
+				most := uint64(0)
+				for {
+					runtime.ReadMemStats(&after)
+					most = max(most, after.HeapInuse)
+					select {
+					case <-stop:
+						done <- most
+						return
+					default:
+						runtime.Gosched()
+					}
+				}
+			}()
+			_, err := l.AppendAsLeader(bytes.Clone(row.set), 0, OriginClient)
+			close(stop)
+			most := <-done
+			if row.want == nil {
+				require.NoError(t, err)
+				require.EqualValues(t, records, l.LogEndOffset())
+			} else {
+				require.Equal(t, row.want, error(kerr.Of(err)))
+			}
+			// What a slice leaves behind as it grows is counted until it is
+			// collected.
+			require.Less(t, most, before.HeapInuse+4*limit)
+		})
 	}
 }
 

@@ -100,19 +100,19 @@ func buildSarama(t *testing.T) string {
 
 // Each client writes to one topic, each reads what all wrote, under every
 // message format. lz4 is in a topic of its own, for those who cannot read it.
-func TestOldClientsOnOneTopic(t *testing.T) {
+func TestOldClientsOnFormat0(t *testing.T) { oldClientsOn(t, "0.9.0") }
+func TestOldClientsOnFormat1(t *testing.T) { oldClientsOn(t, "0.10.2") }
+func TestOldClientsOnFormat2(t *testing.T) { oldClientsOn(t, "2.8") }
+
+func oldClientsOn(t *testing.T, format string) {
 	clients := oldClients(t)
 	_, b := ours(t, nil)
-	for _, format := range []string{"0.9.0", "0.10.2", "2.8"} {
-		t.Run(format, func(t *testing.T) {
-			for _, lz4 := range []bool{false, true} {
-				topic := fmt.Sprintf("old-%s-%t", format, lz4)
-				got := script(t, "", "kafka-topics.sh", "--bootstrap-server", b.Address, "--create", "--topic", topic, "--partitions", "1",
-					"--replication-factor", "1", "--config", "message.format.version="+format)
-				require.Zero(t, got.Status, got.Stderr)
-				writeAndReadOld(t, b.Address, topic, clients, lz4, format == "0.9.0")
-			}
-		})
+	for _, lz4 := range []bool{false, true} {
+		topic := fmt.Sprintf("old-%s-%t", format, lz4)
+		got := script(t, "", "kafka-topics.sh", "--bootstrap-server", b.Address, "--create", "--topic", topic, "--partitions", "1",
+			"--replication-factor", "1", "--config", "message.format.version="+format)
+		require.Zero(t, got.Status, got.Stderr)
+		writeAndReadOld(t, b.Address, topic, clients, lz4, format == "0.9.0")
 	}
 }
 
