@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -272,33 +271,6 @@ func (l *Log) loadSegments(files []fs.DirEntry, opts *Options) error {
 	for _, s := range segments {
 		if err := l.checkIndexes(s, present, opts); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// refuseDamage ends the start when there is no telling where a log ends that
-// was closed in order: bytes behind its last record were not written by a
-// broker.
-func refuseDamage(err error) error {
-	if !errors.Is(err, ErrCorrupt) {
-		return err
-	}
-	text := err.Error()
-	var place *damage
-	if errors.As(err, &place) && place.size >= 0 && place.size < oldSizeMinV0 {
-		text = fmt.Sprintf("Found record size %d smaller than minimum record overhead (%d) in file %s.", place.size, oldSizeMinV0, place.path)
-	}
-	return &Refusal{Class: "org.apache.kafka.common.errors.CorruptRecordException", Text: text, Err: err}
-}
-
-// refuseName ends the start when a segment's file has no number for a name.
-func refuseName(name string) error {
-	stem, ext, _ := strings.Cut(name, ".")
-	switch "." + ext {
-	case logExt, indexExt, timeIndexExt, txnIndexExt, snapshotExt:
-		if _, err := strconv.ParseInt(stem, 10, 64); err != nil {
-			return &Refusal{Class: "java.lang.NumberFormatException", Text: fmt.Sprintf("For input string: %q", stem), Err: ErrCorrupt}
 		}
 	}
 	return nil

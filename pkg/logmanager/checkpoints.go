@@ -72,10 +72,6 @@ func (o offsets) lines() []byte {
 	return lines.Bytes()
 }
 
-func writeOffsets(fsys vfs.FS, path string, o offsets) error {
-	return commitlog.WriteCheckpoint(fsys, path, len(o), o.lines())
-}
-
 // HighWatermark is the checkpointed high watermark of a partition.
 func (m *Manager) HighWatermark(tp model.TopicPartition) (int64, bool) {
 	m.mu.Lock()
