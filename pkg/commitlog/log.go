@@ -101,6 +101,8 @@ type Log struct {
 	onTruncate  func(int64)
 	truncations atomic.Int64
 
+	replacements atomic.Int64 // raised before compacted segments take their place
+
 	options  atomic.Pointer[Options]
 	segments atomic.Pointer[segmentList]
 	topicID  atomic.Pointer[model.TopicID]

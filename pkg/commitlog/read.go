@@ -53,6 +53,7 @@ func (l *Log) Read(offset int64, maxBytes int, iso Isolation, minOneMessage bool
 	if err := l.usable(); err != nil {
 		return FetchInfo{}, err
 	}
+	replacements := l.replacements.Load()
 	m := l.readMarks()
 	if offset < m.start || offset > m.end.Offset {
 		return FetchInfo{}, kerr.OffsetOutOfRange.With("Received request for offset %d for partition %s, but we only have log segments in the range %d to %d.",
@@ -66,12 +67,15 @@ func (l *Log) Read(offset int64, maxBytes int, iso Isolation, minOneMessage bool
 		place, err := l.located(unknownPosition(offset))
 		return FetchInfo{FetchOffset: place}, l.readError(err)
 	}
-	for {
-		info, err := l.readBelow(offset, maxBytes, iso, minOneMessage, m)
-		if !errors.Is(err, errReplaced) {
-			return info, l.readError(err)
+	info, err := l.readBelow(offset, maxBytes, iso, minOneMessage, m)
+	if l.replacements.Load() != replacements || errors.Is(err, errReplaced) {
+		// The marks may tell a place in a segment that is another one now.
+		if info.Records.Release != nil {
+			info.Records.Release()
 		}
+		return l.Read(offset, maxBytes, iso, minOneMessage)
 	}
+	return info, l.readError(err)
 }
 
 // readBelow looks for the records in the segments that there are now.

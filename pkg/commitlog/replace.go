@@ -190,6 +190,7 @@ func (l *Log) replaceLocked(c *CleanedSegment, old segmentList, next int64) erro
 			c.s.unsyncedName.Store(true)
 		}
 	}
+	l.replacements.Add(1)
 	l.segments.Store(l.segments.Load().without(old).with(c.s))
 	l.forgetPlacesLocked(old)
 	for _, s := range old {

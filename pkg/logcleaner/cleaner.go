@@ -207,11 +207,13 @@ func (c *Cleaner) cleanDirtiest(ctx context.Context, w *worker) bool {
 		err = commitlog.ErrChanged
 	}
 	switch {
+	case err == nil:
+		// Also when it is to stop: the work is done.
 	case ctx.Err() != nil:
 		return false // paused or stopped
 	case errors.Is(err, commitlog.ErrChanged):
 		return true // it is looked at again
-	case err != nil:
+	default:
 		c.failed(l, found, err)
 		return false
 	}
