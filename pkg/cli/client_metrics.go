@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -22,6 +23,7 @@ import (
 type clientMetrics struct {
 	kind, clientID string // kind: producer or consumer
 	begun          time.Time
+	counted        chan struct{} // holds one when a batch was counted
 
 	mu                  sync.Mutex // guards the fields below
 	nodes               map[int32]*requestMetrics
@@ -42,7 +44,8 @@ type requestMetrics struct {
 type batchMetrics struct{ batches, records, bytes, plainBytes, largest int64 }
 
 func newClientMetrics(kind, clientID string) *clientMetrics {
-	return &clientMetrics{kind: kind, clientID: clientID, begun: time.Now(), nodes: map[int32]*requestMetrics{}, topics: map[string]*batchMetrics{}}
+	return &clientMetrics{kind: kind, clientID: clientID, begun: time.Now(), counted: make(chan struct{}, 1),
+		nodes: map[int32]*requestMetrics{}, topics: map[string]*batchMetrics{}}
 }
 
 // OnBrokerConnect counts a connection.
@@ -102,6 +105,12 @@ func (m *clientMetrics) OnFetchBatchRead(_ kgo.BrokerMetadata, topic string, _ i
 }
 
 func (m *clientMetrics) batch(topic string, records, bytes, plainBytes int) {
+	defer func() {
+		select {
+		case m.counted <- struct{}{}:
+		default: // one is enough
+		}
+	}()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.topics[topic]
@@ -110,6 +119,36 @@ func (m *clientMetrics) batch(topic string, records, bytes, plainBytes int) {
 		m.topics[topic] = t
 	}
 	t.add(batchMetrics{1, int64(records), int64(bytes), int64(plainBytes), int64(bytes)})
+}
+
+// await waits until so many records were counted, but not for long: the client
+// counts a batch a moment after it has told of its records.
+func (m *clientMetrics) await(ctx context.Context, records int64) {
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		m.mu.Lock()
+		sum := m.sumLocked()
+		m.mu.Unlock()
+		if sum.records >= records {
+			return
+		}
+		select {
+		case <-m.counted:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sumLocked is what was moved of all topics.
+func (m *clientMetrics) sumLocked() batchMetrics {
+	var sum batchMetrics
+	for _, t := range m.topics {
+		sum.add(*t)
+	}
+	return sum
 }
 
 func (b *batchMetrics) add(o batchMetrics) {
@@ -181,10 +220,7 @@ func (m *clientMetrics) print(out io.Writer) {
 	r.total(group, "connection-creation", client, m.connections)
 	r.total(group, "connection-close", client, m.closed)
 	r.set(group, "connection-count", client, float64(m.connections-m.closed))
-	var sum batchMetrics
-	for _, t := range m.topics {
-		sum.add(*t)
-	}
+	sum := m.sumLocked()
 	if m.kind == "producer" {
 		m.producerRows(r, group, client, &sum)
 	} else {

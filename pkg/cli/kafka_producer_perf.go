@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -109,7 +110,8 @@ type producerPerformance struct {
 	transactions time.Duration // how long one takes; 0 for none
 	stats        *sendStats
 	known        bool
-	spare        sync.Pool // of *kgo.Record, whose promise has been kept
+	failed       atomic.Int64 // records; the sender and the client count
+	spare        sync.Pool    // of *kgo.Record, whose promise has been kept
 }
 
 // test checks what was given in Kafka's order and connects.
@@ -257,6 +259,7 @@ func (t *producerPerformance) run(ctx context.Context) error {
 	}
 	t.stats.total()
 	if t.metrics != nil {
+		t.metrics.await(ctx, t.records-t.failed.Load())
 		t.metrics.print(t.env.Stdout)
 	}
 	return nil
@@ -334,6 +337,7 @@ func (t *producerPerformance) send(ctx context.Context, now time.Time) {
 
 // refused is a record that was never sent.
 func (t *producerPerformance) refused(begun time.Time, size int, err error) {
+	t.failed.Add(1)
 	t.stats.record(begun, size)
 	fmt.Fprintln(t.env.Stderr, describe(err))
 }
@@ -343,6 +347,7 @@ func (t *producerPerformance) refused(begun time.Time, size int, err error) {
 func (t *producerPerformance) sent(r *kgo.Record, err error) {
 	t.stats.record(r.Timestamp, len(r.Value))
 	if err != nil {
+		t.failed.Add(1)
 		fmt.Fprintln(t.env.Stderr, describe(producerError(r, err)))
 	}
 	t.spare.Put(r)
