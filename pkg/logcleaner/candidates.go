@@ -20,6 +20,13 @@ type Candidate struct {
 	delayMs          int64 // by which max.compaction.lag.ms has passed
 	truncations      int64 // of the log, when it was looked at
 	resetCheckpoint  bool  // it was outside the log
+	seen             round // among what it was chosen
+}
+
+// round is what a selection saw of all logs.
+type round struct {
+	cleanable, delayed int   // logs that are due, and because of max.compaction.lag.ms
+	maxDelayMs         int64 // by which the latest one is
 }
 
 // due reports whether the log should be compacted now.

@@ -101,7 +101,9 @@ func TestNothingIsCompactedBeforeItsTime(t *testing.T) {
 	require.Len(t, contents(t, l), 3, "the dirty section is young")
 	o.MaxCompactionLagMs = 1
 	l.UpdateOptions(o)
-	cleanNow(t, s)
+	gauges := cleanNow(t, s).Gauges()
+	require.Positive(t, gauges.MaxCompactionDelay)
+	require.Positive(t, gauges.RecopyPercent)
 	require.Equal(t, []string{"3 a=4"}, contents(t, l), "max.compaction.lag.ms is stronger than the ratio")
 }
 

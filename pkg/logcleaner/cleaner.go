@@ -91,8 +91,8 @@ type brokenLog struct {
 
 // lastRun is what a thread did last, for the gauges.
 type lastRun struct {
-	stats   Stats
-	delayMs int64
+	stats      Stats
+	maxDelayMs int64
 }
 
 // New returns a cleaner whose threads do not run yet.
@@ -220,11 +220,14 @@ func (c *Cleaner) cleanDirtiest(ctx context.Context, w *worker) bool {
 	c.logs.SetCleanedTo(l, end)
 	c.healed(l)
 	w.log.Infof("[kafka-log-cleaner-thread-%d]: %s", w.id, stats.report(w.id, l.Partition().String(), from, end))
+	if seen := found.seen; seen.delayed > 0 {
+		w.log.Infof("[kafka-log-cleaner-thread-%d]: \tCleanable partitions: %d, Delayed partitions: %d, max delay: %d", w.id, seen.cleanable, seen.delayed, seen.maxDelayMs)
+	}
 	if stats.InvalidMessages > 0 {
 		w.log.Warnf("[kafka-log-cleaner-thread-%d]: \tFound %d invalid messages during compaction.", w.id, stats.InvalidMessages)
 	}
 	c.mu.Lock()
-	c.last[w.id] = &lastRun{stats: *stats, delayMs: found.delayMs}
+	c.last[w.id] = &lastRun{stats: *stats, maxDelayMs: found.seen.maxDelayMs}
 	c.mu.Unlock()
 	return true
 }
@@ -238,7 +241,7 @@ func (c *Cleaner) take(ctx context.Context) (*Candidate, func(), context.Context
 	c.lastRun, c.maxRatio = now, 0
 	c.forgetGoneLocked()
 	var best *Candidate
-	delayed, longest := 0, int64(0)
+	var seen round
 	for _, l := range c.logs.Logs() {
 		if o := l.Options(); !o.Compact || c.leftAloneLocked(l, now) {
 			continue
@@ -254,16 +257,22 @@ func (c *Cleaner) take(ctx context.Context) (*Candidate, func(), context.Context
 			continue
 		}
 		if found.delayMs > 0 {
-			delayed, longest = delayed+1, max(longest, found.delayMs)
+			seen.delayed++
+			seen.maxDelayMs = max(seen.maxDelayMs, found.delayMs)
 		}
 		c.maxRatio = max(c.maxRatio, found.Ratio)
-		if found.due() && (best == nil || found.Ratio > best.Ratio) {
+		if !found.due() {
+			continue
+		}
+		seen.cleanable++
+		if best == nil || found.Ratio > best.Ratio {
 			best = &found
 		}
 	}
 	if best == nil {
 		return nil, nil, ctx
 	}
+	best.seen = seen
 	done, ctx := c.beginLocked(ctx, best.Log.Partition())
 	return best, done, ctx
 }
