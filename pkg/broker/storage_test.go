@@ -95,8 +95,9 @@ func TestLogSettingsChangeWhileTheBrokerRuns(t *testing.T) {
 	})
 }
 
-// fetchError asks for a partition at an offset and returns the error code.
-func fetchError(t *testing.T, client *kgo.Client, topic string, partition int32, offset int64) (error, int) {
+// fetchError asks for a partition at an offset and returns how many bytes of
+// records come, and the error.
+func fetchError(t *testing.T, client *kgo.Client, topic string, partition int32, offset int64) (size int, err error) {
 	t.Helper()
 	req := kmsg.NewPtrFetchRequest()
 	req.Version, req.MaxBytes, req.MaxWaitMillis, req.SessionEpoch = 11, 1<<20, 100, -1
@@ -107,7 +108,7 @@ func fetchError(t *testing.T, client *kgo.Client, topic string, partition int32,
 	resp, err := client.Broker(0).Request(deadline(t), req)
 	require.NoError(t, err)
 	answer := resp.(*kmsg.FetchResponse).Topics[0].Partitions[0]
-	return kerr.ErrorForCode(answer.ErrorCode), len(answer.RecordBatches)
+	return len(answer.RecordBatches), kerr.ErrorForCode(answer.ErrorCode)
 }
 
 // A bit of an old segment was lost while the broker was down: whoever asks for
@@ -138,14 +139,14 @@ func TestADamagedBatchIsRefused(t *testing.T) {
 		return err == nil && len(topics["t"].Partitions) == 2 && topics["t"].Partitions[0].Leader == 0 && topics["t"].Partitions[1].Leader == 0
 	})
 	for range 5 {
-		err, n := fetchError(t, client, "t", 0, 3)
+		n, err := fetchError(t, client, "t", 0, 3)
 		require.ErrorIs(t, err, kerr.CorruptMessage)
 		require.Zero(t, n)
 		for _, sound := range []struct {
 			partition int32
 			offset    int64
 		}{{0, 0}, {0, 4}, {0, 19}, {1, 3}} {
-			err, n := fetchError(t, client, "t", sound.partition, sound.offset)
+			n, err := fetchError(t, client, "t", sound.partition, sound.offset)
 			require.NoError(t, err, "%v", sound)
 			require.Positive(t, n, "%v", sound)
 		}
