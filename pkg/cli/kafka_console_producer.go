@@ -90,7 +90,7 @@ func kafkaConsoleProducer(ctx context.Context, env *Env, args []string) int {
 	if err := p.configure(ctx, o, set); err != nil {
 		return consoleFailure(env, o.parser, err)
 	}
-	defer p.client.Close()
+	defer p.close()
 	return p.run(ctx)
 }
 
@@ -115,7 +115,10 @@ func consoleFailure(env *Env, p *jopt.Parser, err error) int {
 type consoleProducer struct {
 	env    *Env
 	reader *lineReader
-	client *producerClient
+	client *producerClient // for batches of batch.size
+	large  *producerClient // for records that do not fit into one, nil until there is one
+	last   *producerClient // that the last record was given to
+	open   func(tune func(*clientValues) []kgo.Opt) (*producerClient, error)
 	log    *logrus.Entry // of ErrorLoggingCallback
 	sync   bool
 	known  bool // the topic has metadata
@@ -218,9 +221,48 @@ func (p *consoleProducer) properties(o *producerOptions, set *jopt.Set) (map[str
 func (p *consoleProducer) connect(ctx context.Context, servers string, properties map[string]string) error {
 	loggers := consoleLoggers(p.env)
 	p.log = loggers.Logger("org.apache.kafka.clients.producer.internals.ErrorLoggingCallback")
-	client, err := openProducer(ctx, loggers, servers, properties, nil)
-	p.client = client
+	p.open = func(tune func(*clientValues) []kgo.Opt) (*producerClient, error) {
+		return openProducer(ctx, loggers, servers, properties, tune)
+	}
+	client, err := p.open(func(v *clientValues) []kgo.Opt {
+		if v.texts["transactional.id"] != "" {
+			return nil
+		}
+		return []kgo.Opt{kgo.ProducerBatchMaxBytes(int32(max(min(v.numbers["batch.size"], v.numbers["max.request.size"]), leastBatch)))}
+	})
+	p.client, p.last = client, client
 	return err
+}
+
+// leastBatch is the smallest limit that the client takes for a batch.
+const leastBatch = 1024
+
+// clientFor chooses the client by the size of a record: with Kafka batch.size
+// is where a batch ends, and a larger record has a batch of its own, whereas
+// our client refuses it. Records stay in order.
+func (p *consoleProducer) clientFor(r *kgo.Record) (*producerClient, error) {
+	next, limit := p.client, max(p.client.settings.numbers["batch.size"], leastBatch)
+	if bound := int64(recordSizeBound(len(r.Value)) + recordSizeBound(len(r.Key))); bound > limit && p.client.settings.texts["transactional.id"] == "" {
+		if p.large == nil {
+			var err error
+			if p.large, err = p.open(nil); err != nil {
+				return nil, err
+			}
+		}
+		next = p.large
+	}
+	if next != p.last {
+		_ = p.last.Flush(context.Background()) // every record's own error has been told
+		p.last = next
+	}
+	return next, nil
+}
+
+func (p *consoleProducer) close() {
+	p.client.Close()
+	if p.large != nil {
+		p.large.Close()
+	}
 }
 
 // run reads lines until the input ends, or a signal does; what was read is
@@ -271,13 +313,18 @@ func (p *consoleProducer) send(ctx context.Context, r *kgo.Record) {
 		}
 		p.known = true
 	}
+	client, err := p.clientFor(r)
+	if err != nil {
+		p.failed(r, err)
+		return
+	}
 	if p.sync {
-		if err := p.client.ProduceSync(ctx, r).FirstErr(); err != nil {
+		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
 			p.failed(r, producerError(r, err))
 		}
 		return
 	}
-	p.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
+	client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 		if err != nil {
 			p.failed(r, producerError(r, err))
 		}
@@ -291,5 +338,5 @@ func (p *consoleProducer) failed(r *kgo.Record, err error) {
 }
 
 func (p *consoleProducer) flush() {
-	_ = p.client.Flush(context.Background()) // every record's own error has been told
+	_ = p.last.Flush(context.Background()) // every record's own error has been told
 }

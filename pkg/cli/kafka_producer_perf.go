@@ -193,7 +193,6 @@ func (t *producerPerformance) tune(v *clientValues) []kgo.Opt {
 	for _, p := range t.payloads {
 		largest = max(largest, len(p))
 	}
-	const leastBatch = 1024
 	options := []kgo.Opt{
 		kgo.ProducerBatchMaxBytes(int32(max(v.numbers["batch.size"], int64(min(recordSizeBound(largest), 1<<30)), leastBatch))),
 		kgo.BrokerMaxWriteBytes(1 << 30),
