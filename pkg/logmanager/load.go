@@ -32,7 +32,7 @@ func (m *Manager) Load(ctx context.Context, topicOptions func(topic string) comm
 	p := &progress{started: started}
 	reporting := lifecycle.NewGroup(ctx)
 	p.report(reporting, func(line string) { m.log.Info(line) })
-	errs := parallel("load log directory", len(dirs), func(i int) error { return m.loadDir(ctx, dirs[i], p) })
+	errs := lifecycle.Parallel("load log directory", len(dirs), func(i int) error { return m.loadDir(ctx, dirs[i], p) })
 	reporting.Close()
 	for i, err := range errs {
 		var foreign *FatalError
@@ -164,7 +164,7 @@ func (m *Manager) readState(dir string) (dirState, error) {
 // workers.
 func (m *Manager) loadLogs(ctx context.Context, dir string, names []string, state dirState, p *progress) error {
 	var done atomic.Int64
-	return shared("load logs", int(m.recoveryThreads.Load()), len(names), func(i int) error {
+	return lifecycle.Shared("load logs", int(m.recoveryThreads.Load()), len(names), func(i int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

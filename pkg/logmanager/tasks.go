@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gregor/pkg/commitlog"
+	"gregor/pkg/lifecycle"
 )
 
 const (
@@ -100,7 +101,7 @@ func (m *Manager) Shutdown() error {
 	}
 	err := m.group.Close()
 	dirs := m.LiveDirs()
-	err = errors.Join(append(parallel("close log directory", len(dirs), func(i int) error { return m.closeDir(dirs[i]) }), err)...)
+	err = errors.Join(append(lifecycle.Parallel("close log directory", len(dirs), func(i int) error { return m.closeDir(dirs[i]) }), err)...)
 	m.unlockAll()
 	m.log.Info("Shutdown complete.")
 	return err
@@ -108,7 +109,7 @@ func (m *Manager) Shutdown() error {
 
 func (m *Manager) closeDir(dir string) error {
 	logs := m.logsIn(dir)
-	err := shared("close logs", int(m.recoveryThreads.Load()), len(logs), func(i int) error { return flushAndClose(logs[i]) })
+	err := lifecycle.Shared("close logs", int(m.recoveryThreads.Load()), len(logs), func(i int) error { return flushAndClose(logs[i]) })
 	m.checkpointRecoveryPoints(dir)
 	m.checkpointLogStarts(dir)
 	if err != nil {

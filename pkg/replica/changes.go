@@ -9,6 +9,7 @@ import (
 
 	"gregor/pkg/commitlog"
 	"gregor/pkg/kerr"
+	"gregor/pkg/lifecycle"
 	"gregor/pkg/model"
 )
 
@@ -47,7 +48,7 @@ func (m *Manager) takeControllerEpoch(request string, controller, epoch, correla
 	return nil
 }
 
-// PartitionResult is the outcome of a state change for one partition.
+// PartitionResult is the effect of a state change for one partition.
 type PartitionResult struct {
 	model.TopicPartition
 	Err error
@@ -75,16 +76,23 @@ func (m *Manager) BecomeLeaderOrFollower(req *kmsg.LeaderAndISRRequest, correlat
 	for i := range assignments {
 		a := &assignments[i]
 		results[i].TopicPartition = model.TopicPartition{Topic: a.topic, Partition: a.partition}
-		results[i].Err = c.check(a, ids[a.topic])
+		results[i].Err = c.check(i, a, ids[a.topic])
 		accepted[i] = results[i].Err == nil
 		if !accepted[i] {
 			m.unhostUnused(results[i].TopicPartition)
 		}
 	}
+	c.writeTopicIDs(results, accepted)
 	c.stopFetching(assignments, accepted)
-	for i := range assignments {
+	effects := make([]effect, len(assignments))
+	together(len(assignments), func(i int) {
 		if accepted[i] {
-			results[i].Err = c.apply(&assignments[i])
+			effects[i] = c.apply(&assignments[i])
+		}
+	})
+	for i := range effects {
+		if accepted[i] {
+			results[i].Err = c.add(results[i].TopicPartition, &effects[i])
 		}
 	}
 	m.following.add(c.follows)
@@ -104,19 +112,75 @@ type change struct {
 	manager       *Manager
 	controller    int32
 	correlationID int32
+	unnamed       []unnamedLog
 	news          LeadershipChange
 	follows       []following // to be fetched from now on
 }
 
-// check decides whether an assignment is to be carried out.
-func (c *change) check(a *assignment, id model.TopicID) error {
+// unnamedLog is a log that does not have its topic's id yet.
+type unnamedLog struct {
+	index int // of the assignment
+	log   *commitlog.Log
+	id    model.TopicID
+}
+
+// effect is what one accepted assignment came to.
+type effect struct {
+	err     error
+	leader  bool
+	epoch   model.LeaderEpoch
+	follows *following // nil when there is nobody to fetch from
+}
+
+// applying is how many partitions change at a time. Most of it is waiting for
+// the disk, which takes many small syncs together in the time of a few.
+const applying = 16
+
+// together runs f(0) to f(n-1), some of them at a time.
+func together(n int, f func(i int)) {
+	if n == 1 {
+		f(0)
+		return
+	}
+	_ = lifecycle.Shared("change partitions", applying, n, func(i int) error { // f has no error
+		f(i)
+		return nil
+	})
+}
+
+// add takes up an effect, in the order of the request.
+func (c *change) add(tp model.TopicPartition, o *effect) error {
+	switch {
+	case o.err != nil:
+	case o.leader:
+		c.news.Leaders = append(c.news.Leaders, LeaderChange{tp, o.epoch})
+	case o.follows != nil:
+		c.follows = append(c.follows, *o.follows)
+		c.news.Followers = append(c.news.Followers, LeaderChange{tp, o.epoch})
+	}
+	return o.err
+}
+
+// writeTopicIDs gives logs the ids that check found them without.
+func (c *change) writeTopicIDs(results []PartitionResult, accepted []bool) {
+	together(len(c.unnamed), func(i int) {
+		u := &c.unnamed[i]
+		if err := u.log.SetTopicID(u.id); err != nil {
+			results[u.index].Err, accepted[u.index] = err, false
+		}
+	})
+}
+
+// check decides whether an assignment, of which it is told the index, is to be
+// carried out.
+func (c *change) check(index int, a *assignment, id model.TopicID) error {
 	m := c.manager
 	p := m.host(model.TopicPartition{Topic: a.topic, Partition: a.partition})
 	if p.offline.Load() {
 		c.warn(a, "the local replica for the partition is in an offline log directory")
 		return kerr.KafkaStorageError
 	}
-	if err := c.checkTopicID(p, a, id); err != nil {
+	if err := c.checkTopicID(p, index, a, id); err != nil {
 		return err
 	}
 	current := p.State().LeaderEpoch
@@ -138,13 +202,14 @@ func (c *change) check(a *assignment, id model.TopicID) error {
 // checkTopicID compares the topic id of the request with that of the log and
 // gives the log its id when it has none. A log that does not exist yet gets it
 // with the next request, as in 2.8.
-func (c *change) checkTopicID(p *Partition, a *assignment, id model.TopicID) error {
+func (c *change) checkTopicID(p *Partition, index int, a *assignment, id model.TopicID) error {
 	log := p.Log()
 	if id.IsZero() || log == nil || !c.manager.options.TopicIDs {
 		return nil
 	}
 	if log.TopicID().IsZero() {
-		return log.SetTopicID(id)
+		c.unnamed = append(c.unnamed, unnamedLog{index, log, id})
+		return nil
 	}
 	if log.TopicID() != id {
 		c.manager.stateChange.Errorf("[Broker id=%d] Topic ID in memory: %s does not match the topic ID in the request: %s for partition %s",
@@ -182,7 +247,8 @@ func (c *change) stopFetching(assignments []assignment, accepted []bool) {
 }
 
 // apply makes this broker the leader or a follower of one partition.
-func (c *change) apply(a *assignment) error {
+// Several run at a time.
+func (c *change) apply(a *assignment) effect {
 	m := c.manager
 	p := m.host(model.TopicPartition{Topic: a.topic, Partition: a.partition})
 	log, err := m.openLog(p, a.isNew)
@@ -191,14 +257,13 @@ func (c *change) apply(a *assignment) error {
 			m.options.BrokerID, p.TopicPartition, c.correlationID, c.controller, m.controllerEpoch, err)
 		p.fail()
 		m.wake(p.TopicPartition)
-		return err
+		return effect{err: err}
 	}
 	defer m.wake(p.TopicPartition)
 	if a.leader == m.options.BrokerID {
-		return c.lead(p, a, log)
+		return effect{err: c.lead(p, a, log), leader: true, epoch: a.leaderEpoch}
 	}
-	c.follow(p, a, log)
-	return nil
+	return effect{follows: c.follow(p, a, log), epoch: a.leaderEpoch}
 }
 
 func (c *change) lead(p *Partition, a *assignment, log *commitlog.Log) error {
@@ -212,21 +277,19 @@ func (c *change) lead(p *Partition, a *assignment, log *commitlog.Log) error {
 		m.stateChange.Infof("[Broker id=%d] Skipped the become-leader state change after marking its partition as leader with correlation id %d from controller %d epoch %d for partition %s (last update controller epoch %d) since it is already the leader for the partition.",
 			m.options.BrokerID, c.correlationID, c.controller, m.controllerEpoch, p.TopicPartition, a.controllerEpoch)
 	}
-	c.news.Leaders = append(c.news.Leaders, LeaderChange{p.TopicPartition, a.leaderEpoch})
 	return nil
 }
 
-func (c *change) follow(p *Partition, a *assignment, log *commitlog.Log) {
+func (c *change) follow(p *Partition, a *assignment, log *commitlog.Log) *following {
 	m := c.manager
 	if _, alive := m.options.Metadata.Snapshot().Broker(a.leader); !alive {
 		m.stateChange.Errorf("[Broker id=%d] Received LeaderAndIsrRequest with correlation id %d from controller %d epoch %d for partition %s (last update controller epoch %d) but cannot become follower since the new leader %d is unavailable.",
 			m.options.BrokerID, c.correlationID, c.controller, m.controllerEpoch, p.TopicPartition, a.controllerEpoch, a.leader)
 		p.hold(log)
-		return
+		return nil
 	}
 	p.becomeFollower(a, log, m.stateChange)
-	c.follows = append(c.follows, following{p, a.leader, a.leaderEpoch, p.initialOffset(m.options.Versions.TruncateOnFetch)})
-	c.news.Followers = append(c.news.Followers, LeaderChange{p.TopicPartition, a.leaderEpoch})
+	return &following{p, a.leader, a.leaderEpoch, p.initialOffset(m.options.Versions.TruncateOnFetch)}
 }
 
 // openLog finds or makes the log of a partition.

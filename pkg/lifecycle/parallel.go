@@ -1,18 +1,16 @@
-package logmanager
+package lifecycle
 
 import (
 	"context"
 	"errors"
 	"sync"
-
-	"gregor/pkg/lifecycle"
 )
 
-// parallel runs f(0) to f(n-1) at a time, each on a goroutine of its own, and
+// Parallel runs f(0) to f(n-1) at a time, each on a goroutine of its own, and
 // returns their errors by number.
-func parallel(name string, n int, f func(i int) error) []error {
+func Parallel(name string, n int, f func(i int) error) []error {
 	errs := make([]error, n)
-	group := lifecycle.NewGroup(context.Background())
+	group := NewGroup(context.Background())
 	var wait sync.WaitGroup
 	wait.Add(n)
 	for i := range n {
@@ -27,9 +25,9 @@ func parallel(name string, n int, f func(i int) error) []error {
 	return errs
 }
 
-// shared runs f on the indexes below n with a number of workers, each taking
+// Shared runs f on the indexes below n with a number of workers, each taking
 // the next one; a worker stops at its first error.
-func shared(name string, workers, n int, f func(i int) error) error {
+func Shared(name string, workers, n int, f func(i int) error) error {
 	var mu sync.Mutex
 	next := 0
 	take := func() (int, bool) {
@@ -38,7 +36,7 @@ func shared(name string, workers, n int, f func(i int) error) error {
 		next++
 		return next - 1, next <= n
 	}
-	return errors.Join(parallel(name, min(workers, n), func(int) error {
+	return errors.Join(Parallel(name, min(workers, n), func(int) error {
 		for i, ok := take(); ok; i, ok = take() {
 			if err := f(i); err != nil {
 				return err
