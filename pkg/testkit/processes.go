@@ -76,9 +76,10 @@ func StartProcess(t testing.TB, name string, launch Launch, properties map[strin
 	return p
 }
 
-// Start starts it again, without waiting.
+// Start starts it, or starts it again once it has ended, without waiting.
 func (p *Process) Start() {
 	p.t.Helper()
+	require.True(p.t, p.cmd == nil || p.Ended(), "%s runs", p.name)
 	p.from = len(p.Output())
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	require.NoError(p.t, err)
@@ -214,7 +215,20 @@ func (n *ProcessNode) Restart() {
 	n.network.Mend()
 	n.zooKeeper.Mend()
 	n.Start()
+	// A Java broker does not start while the registration of its former life
+	// is there, which it is until that session has expired.
+	for deadline := time.Now().Add(time.Minute); n.refusedForItself() && time.Now().Before(deadline); {
+		n.Start()
+	}
 	n.Await()
+}
+
+// refusedForItself waits until the broker is ready, or has ended, and reports
+// whether it ended because it is registered already.
+func (n *ProcessNode) refusedForItself() bool {
+	n.t.Helper()
+	require.Eventually(n.t, func() bool { return strings.Contains(n.Output()[n.from:], n.ready) || n.Ended() }, time.Minute, 10*time.Millisecond, "%s starts", n.name)
+	return n.Ended() && strings.Contains(n.Output()[n.from:], "NodeExists")
 }
 
 // Replace is Restart with another program.

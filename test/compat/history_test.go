@@ -92,7 +92,7 @@ type apacheEnsemble struct {
 	t       testing.TB
 	servers []*testkit.Process
 	ports   []string
-	down    *testkit.Process
+	down    []*testkit.Process
 }
 
 func startApacheEnsemble(t testing.TB, version string) *apacheEnsemble {
@@ -126,19 +126,29 @@ func (e *apacheEnsemble) awaitLeader() {
 	eventually(e.t, time.Minute, "the ensemble has a leader", func() bool { return e.leader() >= 0 })
 }
 
-// Interrupt kills the leader; the others elect another.
+// Interrupt kills the leader; the others elect another, unless one of them is
+// down already.
 func (e *apacheEnsemble) Interrupt() {
 	e.t.Helper()
+	if len(e.down) > 1 {
+		return // there is no leader
+	}
 	e.awaitLeader()
-	e.down = e.servers[e.leader()]
-	e.down.End(syscall.SIGKILL)
+	leader := e.servers[e.leader()]
+	leader.End(syscall.SIGKILL)
+	e.down = append(e.down, leader)
 }
 
-// Repair brings it back, as a follower.
+// Repair brings back whoever is down.
 func (e *apacheEnsemble) Repair() {
 	e.t.Helper()
-	e.down.Start()
-	e.down.Await()
+	for _, server := range e.down {
+		server.Start()
+	}
+	for _, server := range e.down {
+		server.Await()
+	}
+	e.down = nil
 	e.awaitLeader()
 }
 
