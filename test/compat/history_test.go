@@ -65,7 +65,10 @@ func TestHistory(t *testing.T) {
 	testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 20, Session: historySession, Topics: true, Clients: librdkafka(t, nodes)})
 }
 
-// The same with Java brokers in the cluster.
+// The same with Java brokers in the cluster. In the protocol of 1.1 no topics
+// come and go meanwhile: its requests do not say which life of a broker they
+// are for, so that one which a bad link held up may bring a deleted replica
+// back.
 func TestHistoryWithJavaBrokers(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -81,7 +84,7 @@ func TestHistoryWithJavaBrokers(t *testing.T) {
 			seed := testkit.Seed(t)
 			zk := historyZooKeeper(t)
 			nodes := historyNodes(t, zk.Address, javaSession, map[string]string{"inter.broker.protocol.version": c.ibp}, c.kinds...)
-			testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 3, Session: javaSession, Topics: true})
+			testkit.RunHistory(t, seed, nodes, zk, zk.Address, testkit.HistoryOptions{Faults: 3, Session: javaSession, Topics: c.ibp != "1.1"})
 		})
 	}
 }
